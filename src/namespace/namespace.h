@@ -1,0 +1,152 @@
+// The namespace: all points of a node and their last change. The one place where sources and sinks meet.
+//
+// A dense table of points. Each change gets the next revision; a ring remembers which point each recent revision touched.
+// Writers hand in batches. Readers hold a cursor (a revision) and pull what changed since: what they miss is conflated, so
+// a slow reader costs nothing and memory stays flat. A cursor that fell off the ring scans revisions instead.
+// Definitions (path, metadata, removal) are numbered and logged the same way, apart from values.
+//
+// Any thread. One lock, held per batch; never held while calling out.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "namespace/change.h"
+#include "namespace/path.h"
+#include "namespace/pattern.h"
+#include "namespace/point.h"
+
+namespace sallyport {
+
+struct NamespaceLimits {
+  std::uint32_t max_points = 10'000'000;
+  std::uint32_t ring_entries = 1u << 20;  // power of two
+  std::uint16_t max_routes = 4096;
+};
+
+struct Definition {
+  std::string_view path;
+  const Meta* meta = nullptr;
+  Change first;        // value, status, source time at definition; `point` is ignored
+  bool covered = false;  // the first value is itself stale (see Namespace::apply)
+};
+
+struct NamespaceCounts {
+  std::uint32_t points = 0;
+  std::uint32_t good = 0, uncertain = 0, bad = 0;  // as consumers see them
+};
+
+// A copy of everything about one point.
+struct PointView {
+  PointId id = kNoPoint;
+  std::string path;
+  std::shared_ptr<const Meta> meta;
+  RouteId route = kNoRoute;
+  std::string origin;
+  Value value;
+  Status status = status::kGood;      // overlays included
+  Status underlying = status::kGood;
+  bool covered = false;
+  std::optional<Cause> cause;         // when covered
+  UtcNanoseconds source_time = 0;
+  Revision revision = 0;
+};
+
+struct BrowseEntry {
+  std::string name;      // one level
+  bool is_point = false;
+  std::uint32_t points_below = 0;
+};
+
+class Namespace;
+
+// Called (at most once between two pulls) when a subscription has something new. Must return at once: post to your loop or
+// signal your thread. Any thread, no lock held.
+using Waker = std::function<void()>;
+
+struct SubscriptionOptions {
+  Patterns patterns;
+  bool paths = true;         // fill Batch::text
+  bool definitions = true;   // deliver UpdateKind::defined for metadata changes, and removals
+  bool snapshot = true;      // begin with every matching point (as UpdateKind::defined); else only what changes from now
+};
+
+// A consumer's view: current state first, then what changes, with overlays expanded to one update per point. One thread at
+// a time; outlived by the Namespace.
+class Subscription {
+ public:
+  Subscription(Namespace& ns, SubscriptionOptions options, Waker waker);
+  ~Subscription();
+  Subscription(const Subscription&) = delete;
+  Subscription& operator=(const Subscription&) = delete;
+
+  // Appends at most `max` updates to a cleared batch. An empty batch without `more` means: wait for the waker.
+  void pull(Batch& batch, std::size_t max);
+
+ private:
+  friend class Namespace;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+class Namespace {
+ public:
+  explicit Namespace(Clock& clock, NamespaceLimits limits = {});
+  ~Namespace();
+  Namespace(const Namespace&) = delete;
+  Namespace& operator=(const Namespace&) = delete;
+
+  // --- Writing -------------------------------------------------------------------------------------------------------
+  // A route begins uncovered. Routes are few and are never forgotten while points use them. limit: too many routes.
+  Result<RouteId> add_route(RouteInfo info);
+  void set_route_info(RouteId route, RouteInfo info);
+  // Defines points of a route, or renews metadata and value of those already there. ids[i] is kNoPoint where point i was
+  // refused: its path is bad, the table is full, or another route that is not covered provides it already. Returns how
+  // many were refused, by the first reason met.
+  struct Refused { std::uint32_t count = 0; std::string first_reason; };
+  Refused define(RouteId route, std::span<const Definition> definitions, std::span<PointId> ids);
+  // Points that are not (or no longer) of this route are passed over. The Values are moved from.
+  void remove(RouteId route, std::span<const PointId> points);
+  void apply(RouteId route, std::span<Change> changes);
+  // Lays an overlay over every point of the route, or lifts it. While it lies, points that change are no longer covered:
+  // they are live. `status` Good lifts.
+  void cover(RouteId route, Status overlay, const Cause& cause);
+  void uncover(RouteId route);
+
+  // --- Reading -------------------------------------------------------------------------------------------------------
+  std::optional<PointView> read(std::string_view path) const;
+  std::optional<PointId> find(std::string_view path) const;
+  std::string path(PointId point) const;
+  // Points in order of id from `from` on that match; at most `max`; returns the id to continue from, or nullopt at the end.
+  // Holds the lock for a bounded number of points at a time.
+  std::optional<PointId> list(const Patterns& patterns, PointId from, std::size_t max, std::vector<PointView>& out) const;
+  std::vector<BrowseEntry> browse(std::string_view path, std::size_t max) const;
+  // Metadata of a point, for sinks that write it at definition. Null when the point is gone.
+  std::shared_ptr<const Meta> meta(PointId point) const;
+  RouteInfo route_info(RouteId route) const;
+  RouteState route_state(RouteId route) const;
+  NamespaceCounts counts(const Patterns& patterns) const;
+  // Paths near this one, for "did you mean"; a bounded look.
+  std::vector<std::string> similar(std::string_view path, std::size_t max) const;
+  Revision revision() const;
+  Clock& clock() const { return clock_; }
+
+  struct Impl;
+  Impl& impl() const { return *impl_; }  // for Subscription and LinkCursor only
+
+ private:
+  Clock& clock_;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sallyport
