@@ -1,0 +1,62 @@
+# The front door. Under it lie scripts/setup, CMake presets (dev release asan tsan lint fuzz), Ninja and CTest.
+JOBS ?= $(shell nproc)
+PRESET ?= release
+BUILD := build/$(PRESET)
+
+.PHONY: help demo test test-asan test-tsan build setup lint format format-check clean
+
+help:
+	@echo 'make demo     set up, build, run plant -> DMZ -> AI on this machine, pull the cable, show that it heals'
+	@echo 'make test     set up, build, run every test'
+	@echo 'make build    build/release/sallyport'
+	@echo 'make lint     clang-tidy over everything; make format rewrites the sources with clang-format'
+	@echo 'make test-asan, make test-tsan   the unit tests under the sanitizers'
+	@echo 'PRESET=dev and JOBS=4 work with each'
+
+setup:
+	@scripts/setup build
+
+$(BUILD)/build.ninja: CMakePresets.json
+	@cmake --preset $(PRESET) >/dev/null || { cmake --preset $(PRESET); exit 1; }
+
+build: setup
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target sallyport
+
+demo: build
+	@scripts/demo
+
+test:
+	@scripts/setup test
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@cmake --build --preset $(PRESET) -j $(JOBS)
+	@ctest --preset $(PRESET) -j $(JOBS)
+
+# Tests of whole processes are left out: their time bounds are those of the real program.
+test-asan:
+	@$(MAKE) --no-print-directory PRESET=asan sanitized
+test-tsan:
+	@$(MAKE) --no-print-directory PRESET=tsan sanitized
+
+.PHONY: sanitized
+sanitized:
+	@scripts/setup test
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@cmake --build --preset $(PRESET) -j $(JOBS)
+	@ctest --preset $(PRESET) -j $(JOBS) -LE whole
+
+lint:
+	@scripts/setup build lint
+	@cmake --preset lint >/dev/null
+	@cmake --build --preset lint -j $(JOBS)
+
+SOURCES = $(shell git ls-files --cached --others --exclude-standard '*.h' '*.cpp')
+format:
+	@scripts/setup build lint
+	@clang-format-19 -i $(SOURCES)
+format-check:
+	@scripts/setup build lint
+	@clang-format-19 --dry-run --Werror $(SOURCES)
+
+clean:
+	rm -rf build
