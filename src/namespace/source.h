@@ -23,7 +23,8 @@ class Publisher {
   Namespace::Refused define(std::span<const Definition> definitions, std::span<PointId> ids);
   void remove(std::span<const PointId> points);
   void publish(std::span<Change> changes);
-  // The source is gone: every point keeps its value and turns not-good, with this reason ("connection refused", …).
+  // The source is gone: every point keeps its value and turns not-good, with this reason ("connection refused", …). Said
+  // again at each failed retry it costs nothing, and `since` stays at the first.
   void lost(std::string what);
   // The source is here and every point has been read again.
   void live();
@@ -38,6 +39,7 @@ class Publisher {
   Status on_loss_;
   RouteId route_ = kNoRoute;
   bool live_ = false;
+  bool published_ = false;  // something came while not live: it lies bare of the cover
 };
 
 enum class ConnectorState : std::uint8_t { starting, up, connecting, down, stopped };
