@@ -1,0 +1,80 @@
+#include "namespace/source.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace sallyport {
+
+Publisher::Publisher(Namespace& ns, std::string node, std::string source_name, std::string into, Status on_loss)
+    : namespace_(ns), node_(std::move(node)), name_(std::move(source_name)), into_(std::move(into)), on_loss_(on_loss) {
+  // With no route left (thousands of sources) every definition is refused with that reason; see define().
+  const auto route = namespace_.add_route({.origin = node_, .source = name_, .hops = {node_}});
+  if (!route) return;
+  route_ = *route;
+  namespace_.cover(route_, status::kBadWaitingForInitialData,
+                   {.node = node_, .link = name_, .since = clock().utc(), .what = "waiting for the first connection"});
+}
+
+Namespace::Refused Publisher::define(std::span<const Definition> definitions, std::span<PointId> ids) {
+  if (route_ == kNoRoute) {
+    std::fill(ids.begin(), ids.end(), kNoPoint);
+    return {static_cast<std::uint32_t>(definitions.size()), "this node has too many routes"};
+  }
+  std::string text;  // all paths, one after the other
+  std::size_t size = 0;
+  for (const Definition& definition : definitions) size += into_.size() + 1 + definition.path.size();
+  text.reserve(size);  // views into it must stay
+  std::vector<Definition> prefixed(definitions.begin(), definitions.end());
+  for (Definition& definition : prefixed) {
+    const std::size_t at = text.size();
+    if (!into_.empty()) (text += into_) += '/';
+    text += definition.path;
+    definition.path = std::string_view(text).substr(at);
+    definition.covered |= !live_;
+  }
+  return namespace_.define(route_, prefixed, ids);
+}
+
+void Publisher::remove(std::span<const PointId> points) {
+  if (route_ != kNoRoute) namespace_.remove(route_, points);
+}
+
+void Publisher::publish(std::span<Change> changes) {
+  if (route_ == kNoRoute) return;
+  published_ |= !live_;
+  namespace_.apply(route_, changes);
+}
+
+void Publisher::lost(std::string what) {
+  const bool was_live = std::exchange(live_, false);
+  const bool published = std::exchange(published_, false);
+  if (route_ == kNoRoute) return;
+  const RouteState before = namespace_.route_state(route_);
+  const bool same = before.covered && before.overlay == on_loss_ && before.cause.what == what;
+  if (same && !was_live && !published) return;
+  const bool still = before.covered && !was_live;
+  namespace_.cover(route_, on_loss_,
+                   {.node = node_,
+                    .link = name_,
+                    .since = still ? before.cause.since : clock().utc(),
+                    .what = std::move(what)});
+}
+
+void Publisher::live() {
+  live_ = true;
+  published_ = false;
+  if (route_ != kNoRoute) namespace_.uncover(route_);
+}
+
+std::string_view to_string(ConnectorState state) {
+  switch (state) {
+    case ConnectorState::starting: return "starting";
+    case ConnectorState::up: return "up";
+    case ConnectorState::connecting: return "connecting";
+    case ConnectorState::down: return "down";
+    case ConnectorState::stopped: return "stopped";
+  }
+  return "stopped";
+}
+
+}  // namespace sallyport
