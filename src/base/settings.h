@@ -61,6 +61,7 @@ class SettingsReader {
   SettingsReader& operator=(const SettingsReader&) = delete;
 
   bool has(std::string_view key);
+  bool is_string(std::string_view key);  // for keys that take a word or a number: `rate = "max"`
   std::string string(std::string_view key, std::string_view default_value);
   std::string required_string(std::string_view key);
   std::int64_t integer(std::string_view key, std::int64_t default_value, std::int64_t min, std::int64_t max);
