@@ -107,21 +107,40 @@ class Namespace {
   Namespace& operator=(const Namespace&) = delete;
 
   // --- Writing -------------------------------------------------------------------------------------------------------
-  // A route begins uncovered. Routes are few and are never forgotten while points use them. limit: too many routes.
-  Result<RouteId> add_route(RouteInfo info);
+  // Who writes: a source or a link. Routes of one provider may share one apply_from().
+  std::uint32_t add_provider();
+  // A route begins uncovered. Routes are few. provider 0: a provider of its own. limit: too many routes.
+  Result<RouteId> add_route(RouteInfo info, std::uint32_t provider = 0);
   void set_route_info(RouteId route, RouteInfo info);
+  // Removes its points, then the route; the id may be used again.
+  void remove_route(RouteId route);
   // Defines points of a route, or renews metadata and value of those already there. ids[i] is kNoPoint where point i was
   // refused: its path is bad, the table is full, or another route that is not covered provides it already. Returns how
   // many were refused, by the first reason met.
   struct Refused { std::uint32_t count = 0; std::string first_reason; };
   Refused define(RouteId route, std::span<const Definition> definitions, std::span<PointId> ids);
-  // Points that are not (or no longer) of this route are passed over. The Values are moved from.
+  // Points that are not (or no longer) of this route are passed over.
   void remove(RouteId route, std::span<const PointId> points);
+  // The Values are moved from. Points not (or no longer) of this route are passed over.
   void apply(RouteId route, std::span<Change> changes);
+  // The same for changes of several routes of one provider. `covered`: these were already stale where they come from, so
+  // they do not count as live while their route is covered. Returns how many were passed over as not the provider's.
+  std::uint64_t apply_from(std::uint32_t provider, std::span<Change> changes, bool covered);
+  void remove_from(std::uint32_t provider, std::span<const PointId> points);
+  // Removes the provider's points whose id is not set in `keep`: what a full resend did not name is gone.
+  void remove_unnamed(std::uint32_t provider, const std::vector<bool>& keep);
+  // Points and digest of what a provider brought: compared with what the peer says it sent.
+  struct Holding { std::uint64_t points = 0, digest = 0; };
+  Holding holding(std::uint32_t provider) const;
   // Lays an overlay over every point of the route, or lifts it. While it lies, points that change are no longer covered:
-  // they are live. `status` Good lifts.
-  void cover(RouteId route, Status overlay, const Cause& cause);
+  // they are live. `renew` false only changes what an overlay that lies there says; points that are live stay so.
+  void cover(RouteId route, Status overlay, const Cause& cause, bool renew = true);
   void uncover(RouteId route);
+
+  // What a link may see: points that match both (what we send, what the peer receives). Equal views share one; points know
+  // which views they are in. limit: too many different views.
+  Result<unsigned> add_view(const Patterns& send, const Patterns& receive);
+  void remove_view(unsigned view);
 
   // --- Reading -------------------------------------------------------------------------------------------------------
   std::optional<PointView> read(std::string_view path) const;

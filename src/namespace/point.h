@@ -48,7 +48,7 @@ struct Cause {
 struct RouteInfo {
   std::string origin;             // node at which the points entered the network
   std::string source;             // source there
-  std::vector<std::string> hops;  // nodes from the origin on, this node not included
+  std::vector<std::string> hops;  // nodes passed, from the origin to this one
   friend bool operator==(const RouteInfo&, const RouteInfo&) = default;
 };
 inline constexpr std::size_t kMaxHops = 16;

@@ -1,0 +1,262 @@
+// A link's cursor: like a Subscription, but it hands routes and their overlays as such, definitions once, and changes as
+// they stand in the table, straight to an encoder. What a peer may see is a view plus the path vector.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "namespace/namespace.h"
+#include "namespace/namespace_impl.h"
+
+namespace sallyport {
+
+// What the peer is told of a route.
+struct RouteNews {
+  RouteId route;
+  const RouteInfo& info;
+  const RouteState& state;
+  bool renew;      // a new overlay was laid since the last news: whatever looked live is not
+  bool withdrawn;  // the peer must forget the route and its points: they now come through the peer itself
+};
+
+// An encoder has, all called with the namespace's lock held, so they must only write to memory:
+//   bool full() const;         // no room for definitions and changes
+//   bool routes_full() const;  // no room even for routes, which may overtake
+//   void route(const RouteNews&);
+//   void define(PointId, const Slot&, std::string_view path, const Meta&, RouteId, bool covered);
+//   void remove(PointId);
+//   void change(PointId, const Slot&, bool covered);
+class LinkCursor {
+ public:
+  // `peer`: routes that already came through it are not sent to it. `own_provider`: nor what this link itself brought.
+  LinkCursor(Namespace& ns, unsigned view, std::string peer, std::uint32_t own_provider, Waker waker);
+  ~LinkCursor();
+  LinkCursor(const LinkCursor&) = delete;
+  LinkCursor& operator=(const LinkCursor&) = delete;
+
+  // Go on after what the peer holds already.
+  void resume(Revision seen, std::uint64_t defined);
+  // The peer asks for everything of a route again.
+  void refresh(RouteId route);
+
+  struct Pulled {
+    bool more = false;           // stopped because the encoder was full or enough was looked at
+    bool caught_up = false;      // the peer, having applied this, holds what this node holds
+    bool consistent = false;     // seen and defined tell where to resume
+    Revision seen = 0;
+    std::uint64_t defined = 0;
+    std::uint64_t digest = 0;    // of all the peer holds, when caught up
+    std::uint64_t points = 0;
+  };
+  template <typename Encoder>
+  Pulled pull(Encoder& encoder);
+
+  // Whether a pull would find something. Arms the waker when not.
+  bool idle_and_armed();
+
+ private:
+  static constexpr std::size_t kLookPerPull = 65536;
+  enum class Allowed : std::uint8_t { unknown, yes, no };
+  struct Told {                   // what the peer knows of a route
+    std::uint64_t version = 0;
+    std::uint64_t covers = 0;
+    bool known = false, covered = false;
+    bool withdrawn = false;       // at some time the peer was not allowed it
+  };
+
+  bool idle() const;
+  bool route_allowed(const Route& route) const;
+  bool allowed(const Slot& slot) {
+    if (slot.cell >= allowed_.size()) allowed_.resize(im_.cells.size(), Allowed::unknown);
+    Allowed& known = allowed_[slot.cell];
+    if (known == Allowed::unknown) [[unlikely]] known = decide(im_.cells[slot.cell]);
+    return known == Allowed::yes;
+  }
+  Allowed decide(const Cell& cell) const;
+  bool in_rescan(const Slot& slot, PointId id) const {
+    return rescan_active_ && id >= rescan_next_ && rescan_[im_.cells[slot.cell].route];
+  }
+  template <typename Encoder> void pull_routes(Encoder& encoder);
+  template <typename Encoder> void pull_rescan(Encoder& encoder);
+  template <typename Encoder> void pull_definitions(Encoder& encoder);
+  template <typename Encoder> void pull_changes(Encoder& encoder);
+  template <typename Encoder> void tell_definition(Encoder& encoder, PointId id);
+  template <typename Encoder> void tell_change(Encoder& encoder, PointId id);
+  bool lift_is_due(const Route& route) const {
+    return !cursor_.changes.active && !cursor_.definitions.active && cursor_.seen >= route.lift_revision &&
+           cursor_.defined >= route.lift_definition;
+  }
+
+  Namespace::Impl& im_;
+  unsigned view_;
+  std::string peer_;
+  std::uint32_t own_provider_;
+  std::shared_ptr<WakeSlot> wake_ = std::make_shared<WakeSlot>();
+  Cursor cursor_;
+  std::vector<Allowed> allowed_;   // by cell
+  std::vector<Told> told_;         // by route
+  std::uint64_t route_version_ = 0;
+  bool lifts_pending_ = false;
+  std::vector<bool> rescan_;       // routes to define again, ids from rescan_next_ on
+  bool rescan_active_ = false;
+  PointId rescan_next_ = 0;
+  std::size_t looked_ = 0;
+};
+
+// --- implementation of the templates ---------------------------------------------------------------------------------
+
+template <typename Encoder>
+void LinkCursor::pull_routes(Encoder& encoder) {
+  if (route_version_ == im_.route_version && !lifts_pending_) return;
+  if (route_version_ != im_.route_version) allowed_.assign(im_.cells.size(), Allowed::unknown);
+  told_.resize(im_.routes.size());
+  rescan_.resize(im_.routes.size());
+  lifts_pending_ = false;
+  for (std::size_t i = 1; i < im_.routes.size(); ++i) {
+    const Route& route = im_.routes[i];
+    Told& told = told_[i];
+    if (told.version == route.version) continue;
+    if (encoder.routes_full()) return;  // route_version_ stays behind: we come back
+    const auto id = static_cast<RouteId>(i);
+    const RouteState state = im_.state_of(route);
+    if (route.provider == 0) {
+      told = {route.version, route.covers, false, false, false};
+      continue;
+    }
+    if (!route_allowed(route)) {
+      if (told.known) encoder.route({id, route.info, state, false, true});
+      told = {route.version, route.covers, false, false, true};
+      continue;
+    }
+    if (told.known && told.covered && !route.covered && !lift_is_due(route)) {
+      lifts_pending_ = true;  // good news waits behind the changes that make it true; bad news does not
+      continue;
+    }
+    if (told.withdrawn) {  // the peer may have it again: define what was passed over in the meantime
+      rescan_[i] = true;
+      rescan_active_ = true;
+      rescan_next_ = 0;
+    }
+    encoder.route({id, route.info, state, route.covers != told.covers || !told.known, false});
+    told = {route.version, route.covers, true, route.covered, false};
+  }
+  route_version_ = im_.route_version;
+}
+
+template <typename Encoder>
+void LinkCursor::tell_definition(Encoder& encoder, PointId id) {
+  const Slot& slot = im_.table[id];
+  if (slot.present && allowed(slot)) {
+    encoder.define(id, slot, im_.table.path(slot), *im_.table.meta(slot.meta), im_.cells[slot.cell].route, im_.covered(slot));
+  } else if (!slot.present || slot.reused) {
+    if (slot.reused || allowed(slot)) encoder.remove(id);
+  }
+}
+
+template <typename Encoder>
+void LinkCursor::pull_rescan(Encoder& encoder) {
+  for (; rescan_active_ && rescan_next_ < im_.table.end(); ++looked_) {
+    if (encoder.full() || looked_ >= kLookPerPull) return;
+    const PointId id = rescan_next_++;
+    const Slot& slot = im_.table[id];
+    if (slot.present && rescan_[im_.cells[slot.cell].route] && cursor_.knows(slot, id)) tell_definition(encoder, id);
+  }
+  if (rescan_active_) std::fill(rescan_.begin(), rescan_.end(), false);
+  rescan_active_ = false;
+}
+
+template <typename Encoder>
+void LinkCursor::pull_definitions(Encoder& encoder) {
+  Cursor::Scan& scan = cursor_.definitions;
+  while (!encoder.full() && looked_ < kLookPerPull) {
+    if (scan.active) {
+      for (; scan.next < im_.table.end(); ++looked_) {
+        if (encoder.full() || looked_ >= kLookPerPull) return;
+        const PointId id = scan.next++;
+        const Slot& slot = im_.table[id];
+        if (slot.defined > cursor_.defined && slot.defined <= scan.target) tell_definition(encoder, id);
+      }
+      scan.active = false;
+      cursor_.defined = scan.target;
+    } else if (cursor_.defined == im_.definitions.head()) {
+      return;
+    } else if (cursor_.defined == 0 || !im_.definitions.reaches(cursor_.defined)) {
+      scan = {true, 0, im_.definitions.head()};
+    } else {
+      const std::uint64_t number = ++cursor_.defined;
+      ++looked_;
+      const PointId id = im_.definitions.at(number);
+      if (im_.table[id].defined == number) tell_definition(encoder, id);
+    }
+  }
+}
+
+template <typename Encoder>
+inline void LinkCursor::tell_change(Encoder& encoder, PointId id) {
+  const Slot& slot = im_.table[id];
+  if (!slot.present || !allowed(slot) || !cursor_.knows(slot, id)) return;
+  if (rescan_active_ && in_rescan(slot, id)) return;
+  encoder.change(id, slot, im_.covered(slot));
+}
+
+template <typename Encoder>
+void LinkCursor::pull_changes(Encoder& encoder) {
+  constexpr std::uint64_t kAhead = 12;  // slots fetched into the cache ahead of use
+  Cursor::Scan& scan = cursor_.changes;
+  while (!encoder.full() && looked_ < kLookPerPull) {
+    if (scan.active) {
+      for (; scan.next < im_.table.end(); ++looked_) {
+        if (encoder.full() || looked_ >= kLookPerPull) return;
+        const PointId id = scan.next++;
+        if (im_.table[id].revision > cursor_.seen) tell_change(encoder, id);
+      }
+      scan.active = false;
+      cursor_.seen = scan.target;
+    } else if (cursor_.seen == im_.changes.head()) {
+      return;
+    } else if (!im_.changes.reaches(cursor_.seen)) {
+      scan = {true, 0, im_.changes.head()};
+    } else {
+      const std::uint64_t head = im_.changes.head();
+      for (; cursor_.seen < head; ++looked_) {
+        if (encoder.full() || looked_ >= kLookPerPull) return;
+        const std::uint64_t number = ++cursor_.seen;
+        if (number + kAhead <= head) __builtin_prefetch(&im_.table[im_.changes.at(number + kAhead)]);
+        const PointId id = im_.changes.at(number);
+        if (im_.table[id].revision == number) tell_change(encoder, id);
+      }
+    }
+  }
+}
+
+template <typename Encoder>
+LinkCursor::Pulled LinkCursor::pull(Encoder& encoder) {
+  const std::lock_guard lock(im_.mutex);
+  looked_ = 0;
+  pull_routes(encoder);
+  Pulled pulled;
+  pulled.more = true;
+  if (route_version_ != im_.route_version) return pulled;  // no point before its route
+  // Live first: what changes goes before what is only now being told, but a stream of changes must not starve a snapshot.
+  pull_changes(encoder);
+  if (looked_ >= kLookPerPull / 2) looked_ = kLookPerPull / 2;
+  pull_rescan(encoder);
+  pull_definitions(encoder);
+  if (lifts_pending_) pull_routes(encoder);
+  pulled.caught_up = idle();
+  pulled.more = !pulled.caught_up;
+  pulled.consistent = !rescan_active_;
+  pulled.seen = cursor_.seen;
+  pulled.defined = cursor_.defined;
+  if (pulled.caught_up) {
+    for (const Cell& cell : im_.cells) {
+      if (cell.points == 0 || !cell.views.test(view_) || !route_allowed(im_.routes[cell.route])) continue;
+      pulled.digest += cell.digest;
+      pulled.points += cell.points;
+    }
+  }
+  return pulled;
+}
+
+}  // namespace sallyport

@@ -1,0 +1,564 @@
+// The namespace: sources and links write batches into it, sinks and links read from it with cursors.
+#include "namespace/namespace.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/settings.h"
+#include "namespace/namespace_impl.h"
+
+namespace sallyport {
+namespace {
+
+constexpr std::size_t kListChunk = 4096;  // points looked at while holding the lock once
+constexpr std::size_t kMaxCells = 0xfffe;
+constexpr std::size_t kPrefetch = 12;     // slots ahead: about the time one cache miss takes
+
+std::uint64_t cell_key(RouteId route, const ViewMask& views) {
+  return (std::hash<ViewMask>()(views) * 0x9E3779B97F4A7C15ull) ^ route;
+}
+
+}  // namespace
+
+Namespace::Namespace(Clock& clock, NamespaceLimits limits) : clock_(clock), impl_(std::make_unique<Impl>(limits)) {
+  impl_->routes.emplace_back();           // route 0 and cell 0 belong to nobody
+  impl_->routes[0].provider = UINT32_MAX;
+  impl_->cells.push_back({0, {}, 0, 0});
+}
+Namespace::~Namespace() = default;
+
+// --- Impl ------------------------------------------------------------------------------------------------------------
+
+ViewMask Namespace::Impl::views_of(std::string_view path) const {
+  ViewMask mask;
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    if (views[i].send.matches(path) && views[i].receive.matches(path)) mask.set(i);
+  }
+  return mask;
+}
+
+CellId Namespace::Impl::cell_for(RouteId route, const ViewMask& mask) {
+  auto& candidates = cell_index[cell_key(route, mask)];
+  for (const CellId id : candidates) {
+    if (cells[id].route == route && cells[id].views == mask) return id;
+  }
+  // 65,536 cells are 4,096 routes with 16 combinations of views each. Beyond that a point is in no view: kept from links
+  // that might have seen it, never shown to one that must not.
+  if (cells.size() > kMaxCells) return 0;
+  const auto id = static_cast<CellId>(cells.size());
+  cells.push_back({route, mask, 0, 0});
+  candidates.push_back(id);
+  return id;
+}
+
+void Namespace::Impl::move_to_cell(Slot& slot, CellId cell) {
+  if (slot.cell == cell) return;
+  const std::uint64_t digest = digest_of(slot);
+  Cell& from = cells[slot.cell];
+  Cell& to = cells[cell];
+  from.digest -= digest;
+  --from.points;
+  --routes[from.route].points;
+  to.digest += digest;
+  ++to.points;
+  ++routes[to.route].points;
+  slot.cell = cell;
+}
+
+inline void Namespace::Impl::set(PointId id, Slot& slot, Change& change, bool stale) {
+  std::uint64_t& digest = cells[slot.cell].digest;
+  digest -= digest_of(slot);
+  table.set_value(slot, std::move(change.value));
+  slot.source_time = change.source_time;
+  slot.status = change.status;
+  slot.stale = stale;
+  slot.revision = changes.append(id);
+  digest += digest_of(slot);
+}
+
+std::uint64_t Namespace::Impl::oldest_definition_read() const {
+  std::uint64_t oldest = definitions.head();
+  for (const Cursor* cursor : cursors) oldest = std::min(oldest, cursor->defined);
+  return oldest;
+}
+
+void Namespace::Impl::wake() {
+  if (armed.load(std::memory_order_acquire) == 0) return;
+  std::vector<std::shared_ptr<WakeSlot>> ready;
+  {
+    const std::lock_guard lock(mutex);
+    for (const auto& slot : waiting) {
+      if (slot->armed.exchange(false)) {
+        armed.fetch_sub(1);
+        ready.push_back(slot);
+      }
+    }
+  }
+  for (const auto& slot : ready) {
+    const std::lock_guard lock(slot->mutex);
+    if (slot->waker) slot->waker();
+  }
+}
+
+void Namespace::Impl::add_waiting(std::shared_ptr<WakeSlot> slot) {
+  const std::lock_guard lock(mutex);
+  waiting.push_back(std::move(slot));
+}
+
+void Namespace::Impl::remove_waiting(const std::shared_ptr<WakeSlot>& slot) {
+  {
+    const std::lock_guard lock(mutex);
+    std::erase(waiting, slot);
+    if (slot->armed.exchange(false)) armed.fetch_sub(1);
+  }
+  const std::lock_guard lock(slot->mutex);  // a wake-up under way ends first
+  slot->waker = nullptr;
+}
+
+void Namespace::Impl::fill(PointView& view, PointId id) const {
+  const Slot& slot = table[id];
+  const Route& route = routes[cells[slot.cell].route];
+  view.id = id;
+  view.path = std::string(table.path(slot));
+  view.meta = table.meta(slot.meta);
+  view.route = cells[slot.cell].route;
+  view.origin = route.info.origin;
+  view.value = table.value(slot);
+  view.underlying = slot.status;
+  view.covered = covered(slot);
+  view.status = shown(slot);
+  if (view.covered) view.cause = route.cause;
+  view.source_time = slot.source_time;
+  view.revision = slot.revision;
+}
+
+// --- Views -----------------------------------------------------------------------------------------------------------
+
+Result<unsigned> Namespace::add_view(const Patterns& send, const Patterns& receive) {
+  const std::lock_guard lock(impl_->mutex);
+  Impl& im = *impl_;
+  const std::string text = send.text() + "\n&\n" + receive.text();
+  std::optional<unsigned> free;
+  for (unsigned i = 0; i < im.views.size(); ++i) {
+    if (im.views[i].text == text) {  // also one nobody uses now: its marks are still right
+      ++im.views[i].users;
+      return i;
+    }
+    if (im.views[i].users == 0 && !free) free = i;
+  }
+  if (im.views.size() < kMaxViews) {
+    free = static_cast<unsigned>(im.views.size());
+    im.views.emplace_back();
+  }
+  if (!free) {
+    return fail(ErrorCode::limit, "more than " + std::to_string(kMaxViews) + " different views; let links share `send` and `receive` lists");
+  }
+  im.views[*free] = {send, receive, text, 1};
+  im.assign_views();
+  return *free;
+}
+
+void Namespace::remove_view(unsigned view) {
+  const std::lock_guard lock(impl_->mutex);
+  --impl_->views[view].users;
+}
+
+// Rare (start, reload), and the only time the whole table is gone through under the lock.
+void Namespace::Impl::assign_views() {
+  for (PointId id = 0; id < table.end(); ++id) {
+    Slot& slot = table[id];
+    if (slot.present) move_to_cell(slot, cell_for(cells[slot.cell].route, views_of(table.path(slot))));
+  }
+}
+
+// --- Routes ----------------------------------------------------------------------------------------------------------
+
+std::uint32_t Namespace::add_provider() {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->next_provider++;
+}
+
+Result<RouteId> Namespace::add_route(RouteInfo info, std::uint32_t provider) {
+  const std::lock_guard lock(impl_->mutex);
+  Impl& im = *impl_;
+  std::size_t index = 0;
+  while (index < im.routes.size() && im.routes[index].provider != 0) ++index;
+  if (index == im.limits.max_routes) return fail(ErrorCode::limit, "more than " + std::to_string(im.limits.max_routes) + " routes");
+  if (index == im.routes.size()) im.routes.emplace_back();
+  Route& route = im.routes[index];
+  const std::uint64_t covers = route.covers;
+  route = Route{};
+  route.covers = covers + 1;
+  route.info = std::move(info);
+  route.provider = provider == 0 ? im.next_provider++ : provider;
+  route.version = ++im.route_version;
+  return static_cast<RouteId>(index);
+}
+
+void Namespace::set_route_info(RouteId id, RouteInfo info) {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    Route& route = impl_->routes[id];
+    if (route.info == info) return;
+    route.info = std::move(info);
+    route.version = ++impl_->route_version;
+  }
+  impl_->wake();
+}
+
+void Namespace::remove_route(RouteId id) {
+  std::vector<PointId> points;
+  {
+    const std::lock_guard lock(impl_->mutex);
+    for (PointId p = 0; p < impl_->table.end(); ++p) {
+      const Slot& slot = impl_->table[p];
+      if (slot.present && impl_->cells[slot.cell].route == id) points.push_back(p);
+    }
+  }
+  remove(id, points);
+  const std::lock_guard lock(impl_->mutex);
+  impl_->routes[id].covered = false;
+  impl_->routes[id].provider = 0;  // free for another
+}
+
+void Namespace::cover(RouteId id, Status overlay, const Cause& cause, bool renew) {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    Route& route = impl_->routes[id];
+    if (route.covered && !renew && route.overlay == overlay && route.cause == cause) return;
+    if (renew || !route.covered) {
+      route.cover_revision = impl_->changes.head();
+      ++route.covers;
+    }
+    route.covered = true;
+    route.overlay = overlay;
+    route.cause = cause;
+    route.version = ++impl_->route_version;
+  }
+  impl_->wake();
+}
+
+void Namespace::uncover(RouteId id) {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    Route& route = impl_->routes[id];
+    if (!route.covered) return;
+    route.covered = false;
+    route.overlay = status::kGood;
+    route.cause = {};
+    route.lift_revision = impl_->changes.head();
+    route.lift_definition = impl_->definitions.head();
+    route.version = ++impl_->route_version;
+  }
+  impl_->wake();
+}
+
+// --- Points ----------------------------------------------------------------------------------------------------------
+
+namespace {
+
+struct Definer {
+  Namespace::Impl& im;
+  RouteId route;
+  Namespace::Refused refused;
+  std::uint64_t reusable;
+
+  PointId refuse(std::string_view path, std::string_view why) {
+    if (refused.count++ == 0) refused.first_reason = "'" + std::string(path.substr(0, 200)) + "': " + std::string(why);
+    return kNoPoint;
+  }
+
+  void set_value(PointId id, const Definition& d) {
+    Change change = d.first;
+    im.set(id, im.table[id], change, d.covered);
+  }
+
+  PointId insert(const Definition& d, std::uint64_t hash) {
+    const PointId id = im.table.insert(d.path, hash, reusable);
+    if (id == kNoPoint) return refuse(d.path, "the table is full; raise [limits] points");
+    Slot& slot = im.table[id];
+    slot.cell = im.cell_for(route, im.views_of(d.path));
+    slot.meta = d.meta ? im.table.intern_meta(*d.meta) : 0;
+    slot.burst = d.meta ? d.meta->burst : 0;
+    slot.status = 0;
+    slot.source_time = 0;
+    Cell& cell = im.cells[slot.cell];
+    cell.digest += digest_of(slot);
+    ++cell.points;
+    ++im.routes[route].points;
+    im.touch_definition(id);
+    set_value(id, d);
+    return id;
+  }
+
+  PointId renew(PointId id, const Definition& d) {
+    Slot& slot = im.table[id];
+    const RouteId owner = im.cells[slot.cell].route;
+    if (owner != route) {
+      const Route& other = im.routes[owner];
+      if (!other.covered && other.provider != im.routes[route].provider) {
+        return refuse(d.path, "already provided by source '" + other.info.source + "' of node '" + other.info.origin + "'");
+      }
+      im.move_to_cell(slot, im.cell_for(route, im.cells[slot.cell].views));
+      im.touch_definition(id);
+    }
+    if (d.meta && *im.table.meta(slot.meta) != *d.meta) {
+      im.table.release_meta(std::exchange(slot.meta, im.table.intern_meta(*d.meta)));
+      slot.burst = d.meta->burst;
+      im.touch_definition(id);
+    }
+    const bool same = slot.status == d.first.status && slot.source_time == d.first.source_time && im.table.value(slot) == d.first.value;
+    if (!same || slot.stale != d.covered) set_value(id, d);
+    return id;
+  }
+};
+
+}  // namespace
+
+Namespace::Refused Namespace::define(RouteId route, std::span<const Definition> definitions, std::span<PointId> ids) {
+  Refused refused;
+  for (std::size_t done = 0; done < definitions.size();) {  // the lock is let go now and then: others are waiting
+    const std::size_t chunk = std::min(definitions.size() - done, kListChunk);
+    const std::lock_guard lock(impl_->mutex);
+    Definer definer{*impl_, route, {}, impl_->oldest_definition_read()};
+    for (std::size_t i = done; i < done + chunk; ++i) {
+      const Definition& d = definitions[i];
+      if (auto ok = check_path(d.path); !ok) {
+        ids[i] = definer.refuse(d.path, ok.error().message);
+        continue;
+      }
+      const std::uint64_t hash = hash_path(d.path);
+      const PointId known = impl_->table.find(d.path, hash);
+      ids[i] = known == kNoPoint ? definer.insert(d, hash) : definer.renew(known, d);
+    }
+    if (refused.count == 0) refused.first_reason = std::move(definer.refused.first_reason);
+    refused.count += definer.refused.count;
+    done += chunk;
+  }
+  impl_->wake();
+  return refused;
+}
+
+void Namespace::Impl::erase(PointId id, Slot& slot) {
+  Cell& cell = cells[slot.cell];
+  cell.digest -= digest_of(slot);
+  --cell.points;
+  --routes[cell.route].points;
+  table.erase(id);
+  touch_definition(id);
+}
+
+template <typename Mine>
+void Namespace::Impl::erase_if(std::span<const PointId> points, Mine&& mine) {
+  for (std::size_t done = 0; done < points.size();) {
+    const std::size_t chunk = std::min(points.size() - done, kListChunk);
+    const std::lock_guard lock(mutex);
+    for (const PointId id : points.subspan(done, chunk)) {
+      if (id < table.end() && table[id].present && mine(cells[table[id].cell].route)) erase(id, table[id]);
+    }
+    done += chunk;
+  }
+  wake();
+}
+
+void Namespace::remove(RouteId route, std::span<const PointId> points) {
+  impl_->erase_if(points, [route](RouteId of) { return of == route; });
+}
+
+void Namespace::remove_from(std::uint32_t provider, std::span<const PointId> points) {
+  impl_->erase_if(points, [this, provider](RouteId of) { return impl_->routes[of].provider == provider; });
+}
+
+void Namespace::remove_unnamed(std::uint32_t provider, const std::vector<bool>& keep) {
+  std::vector<PointId> gone;
+  for (PointId id = 0;;) {
+    const std::lock_guard lock(impl_->mutex);
+    const auto end = static_cast<PointId>(std::min<std::uint64_t>(impl_->table.end(), id + kListChunk));
+    for (; id < end; ++id) {
+      const Slot& slot = impl_->table[id];
+      if (slot.present && (id >= keep.size() || !keep[id]) && impl_->routes[impl_->cells[slot.cell].route].provider == provider) {
+        gone.push_back(id);
+      }
+    }
+    if (id >= impl_->table.end()) break;
+  }
+  remove_from(provider, gone);
+}
+
+Namespace::Holding Namespace::holding(std::uint32_t provider) const {
+  const std::lock_guard lock(impl_->mutex);
+  Holding holding;
+  for (const Cell& cell : impl_->cells) {
+    if (cell.points == 0 || impl_->routes[cell.route].provider != provider) continue;
+    holding.points += cell.points;
+    holding.digest += cell.digest;
+  }
+  return holding;
+}
+
+void Namespace::apply(RouteId route, std::span<Change> changes) {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    Impl& im = *impl_;
+    for (Change& change : changes) {
+      if (change.point >= im.table.end()) continue;
+      Slot& slot = im.table[change.point];
+      if (slot.present && im.cells[slot.cell].route == route) im.set(change.point, slot, change, false);
+    }
+  }
+  impl_->wake();
+}
+
+std::uint64_t Namespace::apply_from(std::uint32_t provider, std::span<Change> changes, bool covered) {
+  std::uint64_t passed_over = 0;
+  {
+    const std::lock_guard lock(impl_->mutex);
+    Impl& im = *impl_;
+    const std::uint32_t end = im.table.end();
+    for (std::size_t i = 0; i < changes.size(); ++i) {
+      if (i + kPrefetch < changes.size() && changes[i + kPrefetch].point < end) __builtin_prefetch(&im.table[changes[i + kPrefetch].point], 1);
+      Change& change = changes[i];
+      if (change.point < end) [[likely]] {
+        Slot& slot = im.table[change.point];
+        if (slot.present && im.routes[im.cells[slot.cell].route].provider == provider) [[likely]] {
+          im.set(change.point, slot, change, covered);
+          continue;
+        }
+      }
+      ++passed_over;
+    }
+  }
+  impl_->wake();
+  return passed_over;
+}
+
+// --- Reading ---------------------------------------------------------------------------------------------------------
+
+std::optional<PointId> Namespace::find(std::string_view path) const {
+  const std::lock_guard lock(impl_->mutex);
+  const PointId id = impl_->table.find(path, hash_path(path));
+  return id == kNoPoint ? std::nullopt : std::optional(id);
+}
+
+std::optional<PointView> Namespace::read(std::string_view path) const {
+  const std::lock_guard lock(impl_->mutex);
+  const PointId id = impl_->table.find(path, hash_path(path));
+  if (id == kNoPoint) return std::nullopt;
+  PointView view;
+  impl_->fill(view, id);
+  return view;
+}
+
+std::string Namespace::path(PointId point) const {
+  const std::lock_guard lock(impl_->mutex);
+  return point < impl_->table.end() ? std::string(impl_->table.path(impl_->table[point])) : std::string();
+}
+
+std::shared_ptr<const Meta> Namespace::meta(PointId point) const {
+  const std::lock_guard lock(impl_->mutex);
+  if (point >= impl_->table.end() || !impl_->table[point].present) return nullptr;
+  return impl_->table.meta(impl_->table[point].meta);
+}
+
+RouteInfo Namespace::route_info(RouteId route) const {
+  const std::lock_guard lock(impl_->mutex);
+  return route < impl_->routes.size() ? impl_->routes[route].info : RouteInfo{};
+}
+
+RouteState Namespace::route_state(RouteId route) const {
+  const std::lock_guard lock(impl_->mutex);
+  return route < impl_->routes.size() ? impl_->state_of(impl_->routes[route]) : RouteState{};
+}
+
+Revision Namespace::revision() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->changes.head();
+}
+
+namespace {
+
+// Visits present points from `from` on, letting go of the lock after every chunk. The visitor returns false to stop.
+template <typename Visit>
+std::optional<PointId> walk(const Namespace::Impl& im, PointId from, Visit&& visit) {
+  for (PointId id = from;;) {
+    const std::lock_guard lock(im.mutex);
+    const auto end = static_cast<PointId>(std::min<std::uint64_t>(im.table.end(), std::uint64_t{id} + kListChunk));
+    for (; id < end; ++id) {
+      if (im.table[id].present && !visit(id, im.table[id])) return id;
+    }
+    if (id >= im.table.end()) return std::nullopt;
+  }
+}
+
+}  // namespace
+
+std::optional<PointId> Namespace::list(const Patterns& patterns, PointId from, std::size_t max, std::vector<PointView>& out) const {
+  const Impl& im = *impl_;
+  std::size_t added = 0;
+  return walk(im, from, [&](PointId id, const Slot& slot) {
+    if (!patterns.matches(im.table.path(slot))) return true;
+    if (added == max) return false;
+    im.fill(out.emplace_back(), id);
+    ++added;
+    return true;
+  });
+}
+
+std::vector<BrowseEntry> Namespace::browse(std::string_view path, std::size_t max) const {
+  const Impl& im = *impl_;
+  std::map<std::string, BrowseEntry, std::less<>> found;
+  const std::string prefix = path.empty() ? std::string() : std::string(path) + "/";
+  walk(im, 0, [&](PointId, const Slot& slot) {
+    std::string_view rest = im.table.path(slot);
+    if (!rest.starts_with(prefix)) return true;
+    rest.remove_prefix(prefix.size());
+    const std::size_t slash = rest.find('/');
+    const std::string_view name = rest.substr(0, slash);
+    auto at = found.find(name);
+    if (at == found.end()) {
+      if (found.size() == max) return true;
+      at = found.emplace(std::string(name), BrowseEntry{std::string(name), false, 0}).first;
+    }
+    if (slash == std::string_view::npos) at->second.is_point = true;
+    else ++at->second.points_below;
+    return true;
+  });
+  std::vector<BrowseEntry> out;
+  for (auto& [name, entry] : found) out.push_back(std::move(entry));
+  return out;
+}
+
+NamespaceCounts Namespace::counts(const Patterns& patterns) const {
+  NamespaceCounts counts;
+  const Impl& im = *impl_;
+  walk(im, 0, [&](PointId, const Slot& slot) {
+    if (!patterns.matches(im.table.path(slot))) return true;
+    ++counts.points;
+    switch (quality_of(im.shown(slot))) {
+      case Quality::good: ++counts.good; break;
+      case Quality::uncertain: ++counts.uncertain; break;
+      case Quality::bad: ++counts.bad; break;
+    }
+    return true;
+  });
+  return counts;
+}
+
+std::vector<std::string> Namespace::similar(std::string_view path, std::size_t max) const {
+  constexpr std::size_t kLook = 5000;
+  std::vector<std::string> candidates;
+  walk(*impl_, 0, [&](PointId, const Slot& slot) {
+    candidates.emplace_back(impl_->table.path(slot));
+    return candidates.size() < kLook;
+  });
+  std::vector<std::string> out;
+  while (out.size() < max) {
+    const auto best = nearest(path, candidates);
+    if (!best) break;
+    std::erase(candidates, *best);
+    out.push_back(*best);
+  }
+  return out;
+}
+
+}  // namespace sallyport

@@ -1,0 +1,126 @@
+// Inside of class Namespace: the lock, the table, the two logs, the routes and those who wait. For namespace.cpp,
+// subscription.cpp and link_cursor.* only.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "namespace/namespace.h"
+#include "namespace/table.h"
+
+namespace sallyport {
+
+// Sequence numbers in a ring: which point did number n touch? Only the newest `size` are known.
+class Log {
+ public:
+  explicit Log(std::uint32_t size) : ids_(size), mask_(size - 1) {}
+  std::uint64_t head() const { return head_; }  // number of the newest entry; 0: none
+  std::uint64_t append(PointId id) {
+    ids_[++head_ & mask_] = id;
+    return head_;
+  }
+  PointId at(std::uint64_t number) const { return ids_[number & mask_]; }
+  const PointId* slot(std::uint64_t number) const { return &ids_[number & mask_]; }
+  // Whether everything after `position` is still in the ring.
+  bool reaches(std::uint64_t position) const { return head_ - position <= mask_; }
+
+ private:
+  std::vector<PointId> ids_;
+  std::uint64_t mask_;
+  std::uint64_t head_ = 0;
+};
+
+struct Route {
+  RouteInfo info;
+  std::uint32_t provider = 0;
+  std::uint64_t version = 0;           // of Impl::route_version when anything here last changed
+  std::uint64_t covers = 0;            // counts overlays laid
+  bool covered = false;
+  Status overlay = status::kGood;
+  Cause cause;
+  Revision cover_revision = 0;         // points not changed since are covered
+  Revision lift_revision = 0;          // head when the overlay was lifted
+  std::uint64_t lift_definition = 0;
+  std::uint64_t points = 0;
+};
+
+// Someone to be woken. Shared, so that waking needs no lock of the namespace.
+struct WakeSlot {
+  std::atomic<bool> armed{false};
+  std::mutex mutex;  // held while calling, so that whoever unsubscribes can be sure
+  Waker waker;
+};
+
+// Where a reader stands. `defined` and `seen` are what it has read of the definition log and the change log; the scans
+// stand in for the logs when it fell behind.
+struct Cursor {
+  struct Scan {
+    bool active = false;
+    PointId next = 0;
+    std::uint64_t target = 0;  // log head when the scan began
+  };
+  std::uint64_t defined = 0;
+  Revision seen = 0;
+  Scan definitions, changes;
+
+  // Whether the reader has been told of the definition this slot has now.
+  bool knows(const Slot& slot, PointId id) const {
+    return slot.defined <= defined || (definitions.active && id < definitions.next && slot.defined <= definitions.target);
+  }
+};
+
+struct Namespace::Impl {
+  Impl(NamespaceLimits l) : limits(l), table(l.max_points), changes(l.ring_entries), definitions(1u << 16) {}
+
+  const NamespaceLimits limits;
+  mutable std::mutex mutex;
+  Table table;
+  Log changes;
+  Log definitions;
+  std::vector<Route> routes;
+  std::uint64_t route_version = 0;
+  std::vector<Cell> cells;
+  std::unordered_map<std::uint64_t, std::vector<CellId>> cell_index;  // by hash of (route, views)
+  std::uint32_t next_provider = 1;
+
+  struct View {
+    Patterns send, receive;
+    std::string text;
+    unsigned users = 0;
+  };
+  std::vector<View> views;  // index = bit
+
+  std::vector<std::shared_ptr<WakeSlot>> waiting;
+  std::vector<Cursor*> cursors;        // alive, for when removed ids may be used again
+  std::atomic<unsigned> armed{0};
+
+  // --- all below: lock held ---
+  ViewMask views_of(std::string_view path) const;
+  CellId cell_for(RouteId route, const ViewMask& views);
+  void assign_views();
+  void erase(PointId id, Slot& slot);
+  bool covered(const Slot& slot) const {
+    const Route& route = routes[cells[slot.cell].route];
+    return route.covered && (slot.revision <= route.cover_revision || slot.stale);
+  }
+  Status shown(const Slot& slot) const {
+    return covered(slot) ? overlaid(slot.status, routes[cells[slot.cell].route].overlay) : slot.status;
+  }
+  void set(PointId id, Slot& slot, Change& change, bool stale);
+  void touch_definition(PointId id) { table[id].defined = definitions.append(id); }
+  void move_to_cell(Slot& slot, CellId cell);
+  std::uint64_t oldest_definition_read() const;
+  RouteState state_of(const Route& route) const { return {route.covered, route.overlay, route.cause}; }
+  void fill(PointView& view, PointId id) const;
+
+  // --- lock not held ---
+  template <typename Mine>
+  void erase_if(std::span<const PointId> points, Mine&& mine);
+  void wake();
+  void add_waiting(std::shared_ptr<WakeSlot> slot);
+  void remove_waiting(const std::shared_ptr<WakeSlot>& slot);
+};
+
+}  // namespace sallyport
