@@ -43,11 +43,13 @@ struct Batch {
   std::vector<Update> updates;
   std::string text;
   bool more = false;        // another pull has something at once
+  bool snapshot = false;    // the first sight of every matching point is not complete yet
   std::string_view path(const Update& update) const { return std::string_view(text).substr(update.path_at, update.path_size); }
   void clear() {
     updates.clear();
     text.clear();
     more = false;
+    snapshot = false;
   }
 };
 

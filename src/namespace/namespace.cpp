@@ -2,7 +2,6 @@
 #include "namespace/namespace.h"
 
 #include <algorithm>
-#include <map>
 
 #include "base/settings.h"
 #include "namespace/namespace_impl.h"
@@ -477,12 +476,16 @@ Revision Namespace::revision() const {
 
 namespace {
 
-// Visits present points from `from` on, letting go of the lock after every chunk. The visitor returns false to stop.
+// Visits present points from `from` on, letting go of the lock after every chunk. The visitor returns false to stop; so
+// does the walk after `look` places.
 template <typename Visit>
-std::optional<PointId> walk(const Namespace::Impl& im, PointId from, Visit&& visit) {
+std::optional<PointId> walk(const Namespace::Impl& im, PointId from, std::size_t look, Visit&& visit) {
   for (PointId id = from;;) {
+    if (look == 0) return id;
+    const std::size_t chunk = std::min(look, kListChunk);
+    look -= chunk;
     const std::lock_guard lock(im.mutex);
-    const auto end = static_cast<PointId>(std::min<std::uint64_t>(im.table.end(), std::uint64_t{id} + kListChunk));
+    const auto end = static_cast<PointId>(std::min<std::uint64_t>(im.table.end(), std::uint64_t{id} + chunk));
     for (; id < end; ++id) {
       if (im.table[id].present && !visit(id, im.table[id])) return id;
     }
@@ -492,10 +495,11 @@ std::optional<PointId> walk(const Namespace::Impl& im, PointId from, Visit&& vis
 
 }  // namespace
 
-std::optional<PointId> Namespace::list(const Patterns& patterns, PointId from, std::size_t max, std::vector<PointView>& out) const {
+std::optional<PointId> Namespace::list(const Patterns& patterns, PointId from, std::size_t max, std::vector<PointView>& out,
+                                       std::size_t look) const {
   const Impl& im = *impl_;
   std::size_t added = 0;
-  return walk(im, from, [&](PointId id, const Slot& slot) {
+  return walk(im, from, look, [&](PointId id, const Slot& slot) {
     if (!patterns.matches(im.table.path(slot))) return true;
     if (added == max) return false;
     im.fill(out.emplace_back(), id);
@@ -505,10 +509,18 @@ std::optional<PointId> Namespace::list(const Patterns& patterns, PointId from, s
 }
 
 std::vector<BrowseEntry> Namespace::browse(std::string_view path, std::size_t max) const {
+  BrowseEntries found;
+  browse(path, 0, max, kLookAtAll, found);
+  std::vector<BrowseEntry> out;
+  for (auto& [name, entry] : found) out.push_back(std::move(entry));
+  return out;
+}
+
+std::optional<PointId> Namespace::browse(std::string_view path, PointId from, std::size_t max, std::size_t look,
+                                         BrowseEntries& found) const {
   const Impl& im = *impl_;
-  std::map<std::string, BrowseEntry, std::less<>> found;
   const std::string prefix = path.empty() ? std::string() : std::string(path) + "/";
-  walk(im, 0, [&](PointId, const Slot& slot) {
+  return walk(im, from, look, [&](PointId, const Slot& slot) {
     std::string_view rest = im.table.path(slot);
     if (!rest.starts_with(prefix)) return true;
     rest.remove_prefix(prefix.size());
@@ -523,15 +535,17 @@ std::vector<BrowseEntry> Namespace::browse(std::string_view path, std::size_t ma
     else ++at->second.points_below;
     return true;
   });
-  std::vector<BrowseEntry> out;
-  for (auto& [name, entry] : found) out.push_back(std::move(entry));
-  return out;
 }
 
 NamespaceCounts Namespace::counts(const Patterns& patterns) const {
   NamespaceCounts counts;
+  count(patterns, 0, kLookAtAll, counts);
+  return counts;
+}
+
+std::optional<PointId> Namespace::count(const Patterns& patterns, PointId from, std::size_t look, NamespaceCounts& counts) const {
   const Impl& im = *impl_;
-  walk(im, 0, [&](PointId, const Slot& slot) {
+  return walk(im, from, look, [&](PointId, const Slot& slot) {
     if (!patterns.matches(im.table.path(slot))) return true;
     ++counts.points;
     switch (quality_of(im.shown(slot))) {
@@ -541,13 +555,12 @@ NamespaceCounts Namespace::counts(const Patterns& patterns) const {
     }
     return true;
   });
-  return counts;
 }
 
 std::vector<std::string> Namespace::similar(std::string_view path, std::size_t max) const {
   constexpr std::size_t kLook = 5000;
   std::vector<std::string> candidates;
-  walk(*impl_, 0, [&](PointId, const Slot& slot) {
+  walk(*impl_, 0, kLookAtAll, [&](PointId, const Slot& slot) {
     candidates.emplace_back(impl_->table.path(slot));
     return candidates.size() < kLook;
   });

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -67,6 +68,9 @@ struct BrowseEntry {
   bool is_point = false;
   std::uint32_t points_below = 0;
 };
+
+using BrowseEntries = std::map<std::string, BrowseEntry, std::less<>>;
+inline constexpr std::size_t kLookAtAll = SIZE_MAX;
 
 class Namespace;
 
@@ -148,13 +152,20 @@ class Namespace {
   std::string path(PointId point) const;
   // Points in order of id from `from` on that match; at most `max`; returns the id to continue from, or nullopt at the end.
   // Holds the lock for a bounded number of points at a time.
-  std::optional<PointId> list(const Patterns& patterns, PointId from, std::size_t max, std::vector<PointView>& out) const;
+  // `look`: visit at most about so many places of the table in this call, for callers that may not stay away for long; the
+  // id returned may then come with fewer than `max`, even none.
+  std::optional<PointId> list(const Patterns& patterns, PointId from, std::size_t max, std::vector<PointView>& out,
+                              std::size_t look = kLookAtAll) const;
   std::vector<BrowseEntry> browse(std::string_view path, std::size_t max) const;
+  // The same in steps: adds to `found`, at most `max` names; returns the id to continue from.
+  std::optional<PointId> browse(std::string_view path, PointId from, std::size_t max, std::size_t look,
+                                BrowseEntries& found) const;
   // Metadata of a point, for sinks that write it at definition. Null when the point is gone.
   std::shared_ptr<const Meta> meta(PointId point) const;
   RouteInfo route_info(RouteId route) const;
   RouteState route_state(RouteId route) const;
   NamespaceCounts counts(const Patterns& patterns) const;
+  std::optional<PointId> count(const Patterns& patterns, PointId from, std::size_t look, NamespaceCounts& counts) const;
   // Paths near this one, for "did you mean"; a bounded look.
   std::vector<std::string> similar(std::string_view path, std::size_t max) const;
   Revision revision() const;

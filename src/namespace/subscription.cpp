@@ -216,6 +216,7 @@ void Subscription::pull(Batch& batch, std::size_t max) {
     s.pull_changes();
   }
   batch.more = !s.idle();
+  batch.snapshot = s.cursor.defined == 0 && s.im.definitions.head() != 0;
   if (!batch.more && batch.updates.empty() && !s.wake->armed.exchange(true)) s.im.armed.fetch_add(1);
 }
 
