@@ -12,6 +12,7 @@
 #include <iterator>
 #include <limits>
 #include <set>
+#include <sstream>
 
 namespace sallyport {
 
@@ -110,10 +111,13 @@ std::unexpected<Error> note(Problems& problems, Place place, std::string message
   return fail(ErrorCode::invalid, to_string(problems.back()));
 }
 
-// The message of toml++ on one line.
-std::string one_line(std::string_view text) {
+// The message of toml++ on one line, with a hint at the commonest mistake.
+std::string syntax_message(std::string_view text) {
   std::string out(text);
   std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
+  const bool bare = out.contains("integer") || out.contains("floating-point") || out.contains("expected value") ||
+                    out.contains("value type") || out.contains("boolean");
+  if (bare && !out.contains("redefine")) out += "; texts, durations and sizes stand in quotes, such as \"3s\"";
   return out;
 }
 
@@ -137,7 +141,7 @@ Result<Settings> Settings::parse(std::string_view text, std::string file_name, P
     const toml::table* root = &file->root;
     return Settings(std::make_shared<const Node>(std::move(file), root));
   } catch (const toml::parse_error& error) {
-    return note(problems, place_at(file_name, error.source().begin), one_line(error.description()));
+    return note(problems, place_at(file_name, error.source().begin), syntax_message(error.description()));
   }
 }
 
@@ -156,6 +160,12 @@ std::string Settings::folder() const {
   std::error_code ignored;
   const auto absolute = std::filesystem::absolute(node_->file->name.empty() ? "." : node_->file->name, ignored);
   return (node_->file->name.empty() ? absolute : absolute.parent_path()).lexically_normal().string();
+}
+
+std::string Settings::text() const {
+  std::ostringstream out;
+  out << toml::toml_formatter(*node_->table);
+  return out.str();
 }
 
 struct SettingsReader::State {

@@ -45,6 +45,8 @@ class Settings {
   Place place() const;
   // The folder of the file: relative file names in settings are relative to it.
   std::string folder() const;
+  // The table in canonical form: equal texts mean equal settings, whatever the layout and comments.
+  std::string text() const;
 
  private:
   std::shared_ptr<const Node> node_;
