@@ -21,12 +21,14 @@ void append_value_json(JsonWriter& json, const Value& value);
 // "Double", "Double[]", "Double[][]" for what the value is.
 void append_type_name(std::string& out, const Value& value);
 
-// Looks up origin and cause of routes for a run of updates; remembers the last. One thread.
+// Looks up origin and cause of routes for a run of updates; remembers the last. Causes change: refresh() before each
+// batch, or make a new one. One thread.
 class RouteCache {
  public:
   explicit RouteCache(const Namespace& ns) : namespace_(ns) {}
   struct Entry { std::string origin; Cause cause; };
   const Entry& at(RouteId route, bool covered);
+  void refresh() { last_ = kNoRoute, last_covered_ = false, entry_ = {}; }
 
  private:
   const Namespace& namespace_;
