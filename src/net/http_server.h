@@ -58,6 +58,8 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   std::unique_ptr<HttpProducer> producer;  // instead of body
+  // Instead of all else: called once per turn of the loop until it returns the response. For what takes too long for one.
+  std::function<std::optional<HttpResponse>()> work;
   bool compress = true;                    // when the client accepts gzip; never for event streams
 
   static HttpResponse json(std::string body, int status = 200);
@@ -110,6 +112,9 @@ struct HttpLimits {
 struct HttpTls {
   std::string certificate, private_key;  // PEM files; certificate may carry its chain
 };
+
+// Whether these files can be served with; the message names the file.
+Result<void> check_http_tls(const HttpTls& tls);
 
 struct HttpServerOptions {
   std::string host = "127.0.0.1";         // an IP address, or "localhost"

@@ -50,6 +50,7 @@ void HttpSession::close() {
   phase_ = Phase::closed;
   if (producer_) --hub_->counters.producing;
   producer_.reset();
+  work_ = nullptr;
   transport_->close();
   hub_->sessions.erase(shared_from_this());
   --hub_->counters.open;
@@ -148,8 +149,26 @@ void HttpSession::on_head() {
   });
 }
 
+void HttpSession::work_on() {
+  if (phase_ == Phase::closed) return;
+  if (auto response = work_()) {
+    work_ = nullptr;
+    respond(std::move(*response));
+    return;
+  }
+  hub_->loop.post([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->work_on();
+  });
+}
+
 void HttpSession::respond(HttpResponse response) {
   phase_ = Phase::responding;
+  if (response.work) {
+    deadline_ = MonotonicTime::max();
+    work_ = std::move(response.work);
+    work_on();
+    return;
+  }
   const auto kind = static_cast<std::size_t>(response.status / 100);
   if (kind < std::size(hub_->counters.responses)) ++hub_->counters.responses[kind];
   const bool with_body = request_.method != "HEAD" && response.status != 204 && response.status != 304;
@@ -252,8 +271,13 @@ void HttpSession::write_more() {
     return;
   }
   writing_ = true;
-  expire_in(hub_->options.limits.idle_timeout);
-  transport_->write_some(std::string_view(out_).substr(sent_),
+  // The clock starts anew only with each piece: a client that takes a byte a minute holds a connection no longer than one
+  // that takes nothing.
+  if (sent_ >= piece_end_ || sent_ == 0) {
+    piece_end_ = std::min(sent_ + kPiece, out_.size());
+    expire_in(hub_->options.limits.idle_timeout);
+  }
+  transport_->write_some(std::string_view(out_).substr(sent_, piece_end_ - sent_),
                          [self = shared_from_this()](const error_code& error, std::size_t size) {
                            self->on_written(error, size);
                          });

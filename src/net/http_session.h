@@ -37,6 +37,7 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession> {
   void advance();
   void on_head();
   void respond(HttpResponse response);
+  void work_on();
   void begin_producer(HttpResponse& response);
   void fill();
   void append_piece(std::string_view piece, bool last);
@@ -64,8 +65,10 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession> {
 
   std::string out_;
   std::size_t sent_ = 0;
+  std::size_t piece_end_ = 0;  // of `out_`: to be taken by the client within the idle timeout
   bool writing_ = false;
   bool close_after_ = false;
+  std::function<std::optional<HttpResponse>()> work_;
   std::unique_ptr<HttpProducer> producer_;
   bool waiting_ = false;       // for the producer's wake()
   bool chunked_ = false;

@@ -109,6 +109,12 @@ Result<std::shared_ptr<TlsContext>> make_tls_context(const HttpTls& tls) {
   return context;
 }
 
+Result<void> check_http_tls(const HttpTls& tls) {
+  auto context = make_tls_context(tls);
+  if (!context) return std::unexpected(context.error());
+  return {};
+}
+
 std::unique_ptr<HttpTransport> tls_transport(tcp::socket socket, std::shared_ptr<TlsContext> context) {
   return std::make_unique<TlsTransport>(std::move(socket), std::move(context));
 }
