@@ -230,6 +230,17 @@ TEST(Documents, LinksLeadSomewhere) {
   }
 }
 
+TEST(Documents, ArchitectureNamesFilesThatExist) {
+  static const std::regex pattern(R"(`((src|tests|docs|scripts)/[a-z0-9_./-]+)`)");
+  const auto lines = outside_code(kRoot / "ARCHITECTURE.md");
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    for (std::sregex_iterator it(lines[i].begin(), lines[i].end(), pattern), end; it != end; ++it) {
+      const std::string name = (*it)[1];
+      EXPECT_TRUE(fs::exists(kRoot / name) || name == "src/journal") << "ARCHITECTURE.md:" << i + 1 << ": " << name;
+    }
+  }
+}
+
 TEST(Documents, IndexNamesEachOfThem) {
   std::stringstream index;
   index << std::ifstream(kRoot / "docs" / "README.md").rdbuf();
