@@ -228,6 +228,11 @@ void SettingsReader::finish() {
 
 bool SettingsReader::has(std::string_view key) { return state_->find(key) != nullptr; }
 
+bool SettingsReader::is_string(std::string_view key) {
+  const toml::node* node = state_->find(key);
+  return node != nullptr && node->is_string();
+}
+
 std::string SettingsReader::string(std::string_view key, std::string_view default_value) {
   const toml::node* node = state_->find(key);
   if (node == nullptr) return std::string(default_value);
