@@ -41,11 +41,11 @@ struct Login {
 struct ClientOptions {
   std::string endpoint;
   std::string name = "sallyport";         // session and log name
-  Security security;
-  std::shared_ptr<const Identity> identity;   // needed unless security is none
-  std::shared_ptr<const ServerTrust> trust;   // null or empty: only security none connects
-  std::string server_uri;                     // when set, the application URI the server must have
-  std::optional<Login> login;
+  Security security = {};
+  std::shared_ptr<const Identity> identity = {};   // needed unless security is none
+  std::shared_ptr<const ServerTrust> trust = {};   // null or empty: only security none connects
+  std::string server_uri = {};                     // when set, the application URI the server must have
+  std::optional<Login> login = {};
   bool allow_plaintext_password = false;
   Duration request_timeout = std::chrono::seconds(5);
   Duration session_timeout = std::chrono::seconds(30);

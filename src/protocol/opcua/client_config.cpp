@@ -60,28 +60,30 @@ const Endpoint* find_endpoint(const Security& wanted, std::span<const Endpoint> 
   return best;
 }
 
-// The token policy to use: for passwords one that encrypts before one that does not.
+// How well a token policy suits; 0 = not at all. Passwords want encryption, anonymous users want no extra policy to load.
+int token_rank(const ClientOptions& options, std::string_view policy) {
+  if (!known_policy(policy)) return 0;
+  if (policy == options.security.policy && policy != "None") return 3;
+  return (policy == "None") == options.login.has_value() ? 1 : 2;
+}
+
 Result<void> choose_token(const ClientOptions& options, const Endpoint& endpoint, Choice& choice) {
   const UA_UserTokenType wanted = options.login ? UA_USERTOKENTYPE_USERNAME : UA_USERTOKENTYPE_ANONYMOUS;
-  const UA_UserTokenPolicy* best = nullptr;
+  int best = 0;
   for (std::size_t i = 0; i < endpoint->userIdentityTokensSize; ++i) {
     const UA_UserTokenPolicy& token = endpoint->userIdentityTokens[i];
-    const std::string policy = policy_name(view(token.securityPolicyUri.length != 0 ? token.securityPolicyUri : endpoint->securityPolicyUri));
-    if (token.tokenType != wanted || (options.login && !known_policy(policy))) continue;
-    if (best != nullptr && (choice.token_policy != "None" || policy == "None")) continue;
-    best = &token;
-    choice.token_policy = policy;
+    // Without one of its own a token has the channel's policy. (OPC 10000-4 §7.41)
+    std::string policy = policy_name(view(token.securityPolicyUri.length != 0 ? token.securityPolicyUri : endpoint->securityPolicyUri));
+    const int rank = token.tokenType == wanted ? token_rank(options, policy) : 0;
+    if (rank <= best) continue;
+    best = rank;
+    choice.token = token;
+    choice.token_policy = std::move(policy);
   }
-  if (best == nullptr && options.login) {
-    return fail(ErrorCode::refused, "the server takes no user name and password with " + to_string(options.security));
-  }
-  if (best == nullptr) {
-    return fail(ErrorCode::refused, "the server takes no anonymous users with " + to_string(options.security) +
-                                        "; set username and password_file");
-  }
-  choice.token = *best;
-  if (!options.login) choice.token_policy = "None";
-  return {};
+  if (best != 0) return {};
+  if (options.login) return fail(ErrorCode::refused, "the server takes no user name and password with security = \"" + to_string(options.security) + "\"");
+  return fail(ErrorCode::refused, "the server takes no anonymous users with security = \"" + to_string(options.security) +
+                                      "\"; set username and password_file");
 }
 
 Result<void> check_password_safety(const ClientOptions& options, Choice& choice) {

@@ -20,6 +20,7 @@ template <typename T>
 Variant array(std::vector<T> values, std::size_t type, std::vector<UA_UInt32> dimensions = {}) {
   Variant out;
   UA_Variant_setArrayCopy(out.get(), values.data(), values.size(), &UA_TYPES[type]);
+  if (values.empty()) out->data = UA_EMPTY_ARRAY_SENTINEL;  // empty, not null
   if (!dimensions.empty()) {
     out->arrayDimensionsSize = dimensions.size();
     void* copied = nullptr;
