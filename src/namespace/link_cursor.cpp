@@ -29,6 +29,12 @@ void LinkCursor::resume(Revision seen, std::uint64_t defined) {
   // Routes are told again in full, but their points are not defined again: the peer has kept them.
 }
 
+void LinkCursor::mark_start() {
+  const std::lock_guard lock(im_.mutex);
+  start_seen_ = im_.changes.head();
+  start_defined_ = im_.definitions.head();
+}
+
 void LinkCursor::refresh(RouteId route) {
   const std::lock_guard lock(im_.mutex);
   if (route == 0 || route >= im_.routes.size()) return;

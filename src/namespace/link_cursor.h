@@ -35,6 +35,8 @@ class LinkCursor {
   LinkCursor(const LinkCursor&) = delete;
   LinkCursor& operator=(const LinkCursor&) = delete;
 
+  // What there is now is what "synchronized" means.
+  void mark_start();
   // Go on after what the peer holds already.
   void resume(Revision seen, std::uint64_t defined);
   // The peer asks for everything of a route again.
@@ -42,6 +44,7 @@ class LinkCursor {
 
   struct Pulled {
     bool more = false;           // stopped because the encoder was full or enough was looked at
+    bool synchronized = false;   // all that had changed by mark_start() has been handed out
     bool caught_up = false;      // the peer, having applied this, holds what this node holds
     bool consistent = false;     // seen and defined tell where to resume
     Revision seen = 0;
@@ -97,6 +100,8 @@ class LinkCursor {
   std::vector<Allowed> allowed_;   // by cell
   std::vector<Told> told_;         // by route
   std::uint64_t route_version_ = 0;
+  Revision start_seen_ = 0;
+  std::uint64_t start_defined_ = 0;
   bool lifts_pending_ = false;
   std::vector<bool> rescan_;       // routes to define again, ids from rescan_next_ on
   bool rescan_active_ = false;
@@ -247,6 +252,8 @@ LinkCursor::Pulled LinkCursor::pull(Encoder& encoder) {
   pulled.caught_up = idle();
   pulled.more = !pulled.caught_up;
   pulled.consistent = !rescan_active_;
+  pulled.synchronized = !rescan_active_ && !cursor_.changes.active && !cursor_.definitions.active &&
+                        cursor_.seen >= start_seen_ && cursor_.defined >= start_defined_;
   pulled.seen = cursor_.seen;
   pulled.defined = cursor_.defined;
   if (pulled.caught_up) {

@@ -469,6 +469,8 @@ RouteState Namespace::route_state(RouteId route) const {
   return route < impl_->routes.size() ? impl_->state_of(impl_->routes[route]) : RouteState{};
 }
 
+std::uint32_t Namespace::max_points() const { return impl_->limits.max_points; }
+
 Revision Namespace::revision() const {
   const std::lock_guard lock(impl_->mutex);
   return impl_->changes.head();

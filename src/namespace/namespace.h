@@ -169,6 +169,7 @@ class Namespace {
   // Paths near this one, for "did you mean"; a bounded look.
   std::vector<std::string> similar(std::string_view path, std::size_t max) const;
   Revision revision() const;
+  std::uint32_t max_points() const;
   Clock& clock() const { return clock_; }
 
   struct Impl;

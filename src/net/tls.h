@@ -21,6 +21,7 @@ namespace sallyport::net {
 struct Address {
   std::string host;
   std::uint16_t port = 0;
+  friend bool operator==(const Address&, const Address&) = default;
 };
 Result<Address> parse_address(std::string_view text);
 std::string to_string(const Address& address);
@@ -79,8 +80,8 @@ class TlsStream {
 };
 
 struct DialOptions {
-  Address address;
-  std::string peer_name;                    // the certificate must carry it
+  Address address{};
+  std::string peer_name{};                  // the certificate must carry it
   Duration connect_timeout = std::chrono::seconds(5);    // all of resolve + connect
   Duration handshake_timeout = std::chrono::seconds(5);
 };
@@ -95,7 +96,7 @@ using DialCallback = std::function<void(Result<std::unique_ptr<TlsStream>>)>;
 std::unique_ptr<DialAttempt> dial(Loop& loop, std::shared_ptr<const TlsIdentity> identity, DialOptions options, DialCallback done);
 
 struct ListenOptions {
-  Address address;                          // port 0: any free port
+  Address address{};                        // port 0: any free port
   Duration handshake_timeout = std::chrono::seconds(5);
   unsigned max_handshakes = 256;            // half-open, in total; beyond that new connections wait or are closed
   unsigned max_handshakes_per_address = 32;

@@ -1,0 +1,217 @@
+// Applies a peer's routes, definitions and changes to the namespace.
+#include "link/receiver.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "link/change_codec.h"
+
+namespace sallyport::link {
+
+Receiver::Receiver(Namespace& ns, std::string node, std::string link, Patterns receive, Status on_loss, std::uint32_t max_points)
+    : namespace_(ns),
+      node_(std::move(node)),
+      link_(std::move(link)),
+      receive_(std::move(receive)),
+      on_loss_(on_loss),
+      max_points_(max_points),
+      provider_(ns.add_provider()),
+      ids_(max_points) {}
+
+Receiver::~Receiver() {
+  for (const RouteId route : local_routes_) namespace_.remove_route(route);
+}
+
+void Receiver::begin(std::uint64_t peer_incarnation, const Begin& begin) {
+  up_ = true;
+  synchronized_ = false;
+  if (begin.resumed) {
+    ++counters_.resumes;
+  } else {
+    ++counters_.full_resends;
+    std::fill(ids_.data(), ids_.data() + ids_end_, PointId{0});
+    ids_end_ = 0;
+    routes_.clear();
+    named_.clear();
+    naming_ = true;
+    held_ = {};
+  }
+  held_.incarnation = peer_incarnation;
+  held_.view = begin.view;
+}
+
+void Receiver::lost(const std::string& what) {
+  if (!up_ && what == lost_what_) return;
+  const bool first = up_ || lost_since_ == 0;
+  up_ = false;
+  synchronized_ = false;
+  lost_what_ = what;
+  if (first) lost_since_ = namespace_.clock().utc();
+  for (const RouteId route : local_routes_) namespace_.cover(route, on_loss_, local_cause(), first);
+}
+
+Cause Receiver::local_cause() const { return {node_, link_, lost_since_, lost_what_}; }
+
+// A route that comes again after a restart of the peer is the same to our consumers: points keep their ids.
+RouteId Receiver::local_route_for(const RouteInfo& info) {
+  for (const RouteId route : local_routes_) {
+    const RouteInfo known = namespace_.route_info(route);
+    const bool taken = std::ranges::any_of(routes_, [route](const RemoteRoute& r) { return r.named && r.local == route; });
+    if (!taken && known.origin == info.origin && known.source == info.source) {
+      namespace_.set_route_info(route, info);
+      return route;
+    }
+  }
+  auto added = namespace_.add_route(info, provider_);
+  if (!added) {
+    log::error("route refused", log::field("link", link_), log::field("origin", info.origin), log::field("reason", added.error().message));
+    return kNoRoute;
+  }
+  local_routes_.push_back(*added);
+  return *added;
+}
+
+void Receiver::show_upstream(RemoteRoute& route, bool renew) {
+  if (route.local == kNoRoute) return;
+  const RouteState shown = namespace_.route_state(route.local);
+  if (!synchronized_ && shown.covered && lost_since_ != 0) {
+    if (renew) namespace_.cover(route.local, shown.overlay, shown.cause, true);
+  } else if (route.upstream.covered) {
+    namespace_.cover(route.local, route.upstream.overlay, route.upstream.cause, renew);
+  } else {
+    namespace_.uncover(route.local);
+  }
+}
+
+Result<void> Receiver::on_route(const RouteMessage& message) {
+  if (message.route >= routes_.size()) routes_.resize(message.route + std::size_t{1});
+  RemoteRoute& route = routes_[message.route];
+  if (message.withdrawn) {
+    if (route.named && route.local != kNoRoute) {
+      std::erase(local_routes_, route.local);
+      namespace_.remove_route(route.local);
+    }
+    route = {};
+    return {};
+  }
+  RouteInfo info = message.info;
+  const bool loop = std::ranges::find(info.hops, node_) != info.hops.end();
+  info.hops.push_back(node_);
+  if (loop || info.hops.size() > kMaxHops) {
+    if (!route.named) {
+      log::warn("route refused", log::field("link", link_), log::field("origin", info.origin), log::field("source", info.source),
+                log::field("reason", loop ? "it came through this node already" : "more than 16 hops"));
+    }
+    route = {kNoRoute, message.state, true};
+    return {};
+  }
+  if (!route.named || route.local == kNoRoute) {
+    route.local = local_route_for(info);
+  } else {
+    namespace_.set_route_info(route.local, info);
+  }
+  route.named = true;
+  route.upstream = message.state;
+  show_upstream(route, message.renew);
+  return {};
+}
+
+Result<void> Receiver::on_define(std::span<const std::byte> body) {
+  if (auto ok = decode_define(body, define_); !ok) return ok;
+  // One call into the namespace per run of records of one route.
+  for (std::size_t from = 0; from < define_.records.size();) {
+    std::size_t to = from;
+    const RouteId of = define_.records[from].route;
+    RemoteRoute* route = remote(of);
+    if (route == nullptr) return fail(ErrorCode::malformed, "definition of a point whose route was never told");
+    definitions_.clear();
+    std::vector<PointId> remote_ids;
+    for (; to < define_.records.size() && define_.records[to].route == of; ++to) {
+      DefineRecord& r = define_.records[to];
+      if (r.id >= max_points_) return fail(ErrorCode::limit, "point id " + std::to_string(r.id) + " is beyond [limits] points");
+      const std::string_view path = std::string_view(define_.paths).substr(r.path_at, r.path_size);
+      if (route->local == kNoRoute || !receive_.matches(path)) {
+        ++counters_.refused;
+        continue;
+      }
+      definitions_.push_back({path, &define_.metas[r.meta], {kNoPoint, r.status, r.source_time, std::move(r.value)}, r.covered});
+      remote_ids.push_back(r.id);
+    }
+    defined_ids_.assign(definitions_.size(), kNoPoint);
+    if (!definitions_.empty()) {
+      const auto refused = namespace_.define(route->local, definitions_, defined_ids_);
+      if (refused.count > 0 && counters_.refused == 0) {
+        log::warn("points refused", log::field("link", link_), log::field("count", refused.count), log::field("first", refused.first_reason));
+      }
+      counters_.refused += refused.count;
+    }
+    for (std::size_t i = 0; i < remote_ids.size(); ++i) {
+      PointId& known = ids_[remote_ids[i]];
+      const PointId now = defined_ids_[i];
+      if (known != 0 && known - 1 != now) {  // the peer uses the id for another point now
+        const PointId old = known - 1;
+        namespace_.remove_from(provider_, std::span(&old, 1));
+      }
+      known = now == kNoPoint ? 0 : now + 1;
+      ids_end_ = std::max(ids_end_, remote_ids[i] + 1);
+      if (naming_ && now != kNoPoint) {
+        if (now >= named_.size()) named_.resize(std::size_t{now} + now / 2 + 64);
+        named_[now] = true;
+      }
+    }
+    counters_.definitions += to - from;
+    from = to;
+  }
+  return {};
+}
+
+Result<void> Receiver::on_remove(std::span<const PointId> points) {
+  std::vector<PointId> gone;
+  for (const PointId id : points) {
+    if (id >= ids_end_ || ids_[id] == 0) continue;
+    gone.push_back(ids_[id] - 1);
+    ids_[id] = 0;
+  }
+  namespace_.remove_from(provider_, gone);
+  return {};
+}
+
+Result<void> Receiver::on_changes(std::span<const std::byte> body, bool stale) {
+  changes_.clear();
+  if (auto ok = decode_changes(body, changes_); !ok) return ok;
+  for (Change& change : changes_) {
+    // 0 - 1 is kNoPoint: unknown ids are passed over and counted by the namespace.
+    change.point = change.point < ids_end_ ? ids_[change.point] - 1 : kNoPoint;
+  }
+  counters_.changes += changes_.size();
+  counters_.unknown += namespace_.apply_from(provider_, changes_, stale);
+  return {};
+}
+
+void Receiver::forget_unnamed() {
+  naming_ = false;
+  namespace_.remove_unnamed(provider_, named_);
+  named_.clear();
+  named_.shrink_to_fit();
+  std::erase_if(local_routes_, [this](RouteId route) {
+    if (std::ranges::any_of(routes_, [route](const RemoteRoute& r) { return r.named && r.local == route; })) return false;
+    namespace_.remove_route(route);
+    return true;
+  });
+}
+
+void Receiver::on_position(const Position& position) {
+  held_.seen = position.seen;
+  held_.defined = position.defined;
+  if (position.synchronized && !synchronized_) {
+    synchronized_ = true;
+    if (naming_) forget_unnamed();
+    for (RemoteRoute& route : routes_) {
+      if (route.named) show_upstream(route, false);
+    }
+    lost_since_ = 0;
+    lost_what_.clear();
+  }
+}
+
+}  // namespace sallyport::link

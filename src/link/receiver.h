@@ -1,0 +1,83 @@
+// The receiving side of a link: a source. It applies what the peer says to the namespace, and knows between sessions what
+// it holds of the peer's table, so that the next session goes on where the last one ended. No I/O. Loop thread.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "link/codec.h"
+#include "link/messages.h"
+#include "namespace/namespace.h"
+#include "namespace/reserved_array.h"
+
+namespace sallyport::link {
+
+struct ReceiverCounters {
+  std::uint64_t changes = 0, definitions = 0;
+  std::uint64_t refused = 0;       // points outside what we receive, over a limit, or provided by another route
+  std::uint64_t unknown = 0;       // changes to points that are not mirrored here
+  std::uint64_t full_resends = 0, resumes = 0;
+  std::uint64_t digest_mismatches = 0;
+};
+
+class Receiver {
+ public:
+  Receiver(Namespace& ns, std::string node, std::string link, Patterns receive, Status on_loss, std::uint32_t max_points);
+  ~Receiver();  // its routes and points vanish
+  Receiver(const Receiver&) = delete;
+  Receiver& operator=(const Receiver&) = delete;
+
+  std::uint32_t provider() const { return provider_; }
+  Hello::Held held() const { return held_; }
+  bool synchronized() const { return synchronized_; }
+  const ReceiverCounters& counters() const { return counters_; }
+
+  // A session began / ended. lost() lays an overlay over everything that came by this link.
+  void begin(std::uint64_t peer_incarnation, const Begin& begin);
+  void lost(const std::string& what);
+
+  Result<void> on_route(const RouteMessage& message);
+  Result<void> on_define(std::span<const std::byte> body);
+  Result<void> on_remove(std::span<const PointId> points);
+  Result<void> on_changes(std::span<const std::byte> body, bool stale);
+  void on_position(const Position& position);
+
+ private:
+  struct RemoteRoute {
+    RouteId local = kNoRoute;      // kNoRoute: refused
+    RouteState upstream;
+    bool named = false;            // told since the last full resend began
+  };
+  RemoteRoute* remote(RouteId id) { return id < routes_.size() && routes_[id].named ? &routes_[id] : nullptr; }
+  RouteId local_route_for(const RouteInfo& info);
+  void show_upstream(RemoteRoute& route, bool renew);
+  void forget_unnamed();
+  Cause local_cause() const;
+
+  Namespace& namespace_;
+  std::string node_, link_;
+  Patterns receive_;
+  Status on_loss_;
+  std::uint32_t max_points_;
+  std::uint32_t provider_;
+  ReservedArray<PointId> ids_;     // peer's id → ours + 1; 0: none
+  std::uint32_t ids_end_ = 0;
+  std::vector<RemoteRoute> routes_;
+  std::vector<RouteId> local_routes_;
+  std::vector<bool> named_;        // our ids named since the last full resend began
+  bool naming_ = false;            // a full resend is under way
+  Hello::Held held_;
+  bool synchronized_ = false;
+  bool up_ = false;
+  UtcNanoseconds lost_since_ = 0;
+  std::string lost_what_;
+  ReceiverCounters counters_;
+  DefineFrame define_;             // reused
+  std::vector<Definition> definitions_;
+  std::vector<PointId> defined_ids_;
+  std::vector<Change> changes_;
+};
+
+}  // namespace sallyport::link

@@ -1,0 +1,303 @@
+// The link session: hello, data both ways, heartbeats, acknowledgements, timeouts.
+#include "link/session.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace sallyport::link {
+namespace {
+
+constexpr std::size_t kReadSpace = 64 * 1024;
+constexpr std::size_t kFillBytes = 64 * 1024;       // four full TLS records
+constexpr std::size_t kAckBytes = 32 * 1024;
+constexpr Duration kAckDelay = std::chrono::milliseconds(20);
+constexpr Duration kHelloTimeout = std::chrono::seconds(5);
+constexpr std::size_t kProgressBytes = 512;         // a partial frame that grows by this much counts as life
+
+}  // namespace
+
+Session::Session(Namespace& ns, Receiver& receiver, SessionOptions options, MonotonicTime now, Waker waker)
+    : namespace_(ns),
+      receiver_(receiver),
+      options_(std::move(options)),
+      waker_(std::move(waker)),
+      heartbeat_(options_.heartbeat),
+      timeout_(options_.timeout),
+      started_(now),
+      last_heard_(now),
+      next_heartbeat_(now),
+      ack_due_(now) {
+  Hello hello;
+  hello.node = options_.node;
+  hello.incarnation = options_.incarnation;
+  hello.heartbeat = options_.heartbeat;
+  hello.timeout = options_.timeout;
+  hello.send = options_.send_texts;
+  hello.receive = options_.receive_texts;
+  hello.held = receiver_.held();
+  encode(control_, hello);
+}
+
+Session::~Session() {
+  if (state_ != State::closed) end("closed");
+}
+
+void Session::end(const std::string& reason) {
+  if (state_ == State::closed) return;
+  state_ = State::closed;
+  reason_ = reason;
+  more_ = false;
+  sender_.reset();
+  receiver_.lost(reason);
+}
+
+void Session::lost(const std::string& what) { end(what); }
+
+void Session::close(CloseCode code, const std::string& text) {
+  if (state_ == State::closed) return;
+  hops_.clear();
+  encode_close(control_, code, text);
+  end(text);
+  more_ = true;
+}
+
+// --- Input -------------------------------------------------------------------------------------------------------------
+
+std::span<std::byte> Session::input_space() {
+  if (parsed_ > 0) {
+    std::copy(input_.begin() + static_cast<std::ptrdiff_t>(parsed_), input_.begin() + static_cast<std::ptrdiff_t>(filled_), input_.begin());
+    filled_ -= parsed_;
+    parsed_ = 0;
+  }
+  if (input_.size() < filled_ + kReadSpace) input_.resize(filled_ + kReadSpace);
+  // A frame of megabytes must not leave its buffer behind for ever.
+  if (filled_ == 0 && input_.size() > 4 * kReadSpace) {
+    input_.resize(kReadSpace);
+    input_.shrink_to_fit();
+  }
+  return std::span(input_).subspan(filled_);
+}
+
+void Session::received(std::size_t bytes, MonotonicTime now) {
+  if (state_ == State::closed) return;
+  // We were stopped ourselves, or the peer was: what now comes out of the kernel's buffer is old.
+  if (now - last_heard_ >= timeout_) return close(CloseCode::timeout, "timeout");
+  filled_ += bytes;
+  received_bytes_ += bytes;
+  parse(now);
+  if (state_ == State::closed) return;
+  if (filled_ - parsed_ >= progress_mark_ + kProgressBytes) {
+    progress_mark_ = filled_ - parsed_;
+    last_heard_ = now;
+  }
+}
+
+// Only data ask for an acknowledgement: acknowledging acknowledgements would never end.
+void Session::note_data(MonotonicTime now) {
+  if (!ack_wanted_) {
+    ack_wanted_ = true;
+    ack_due_ = now + kAckDelay;
+  }
+  if (received_bytes_ - acknowledged_bytes_ >= kAckBytes) {
+    ack_due_ = now;
+    more_ = true;
+  }
+}
+
+void Session::parse(MonotonicTime now) {
+  while (state_ != State::closed) {
+    const std::size_t max = state_ == State::greeting ? kMaxHello : kMaxFrame;
+    auto frame = next_frame(std::span(input_).subspan(parsed_, filled_ - parsed_), max);
+    if (!frame) return close(CloseCode::malformed, frame.error().message);
+    if (!*frame) return;
+    parsed_ += (*frame)->size;
+    progress_mark_ = 0;
+    last_heard_ = now;
+    if (auto ok = handle(**frame, now); !ok) {
+      const auto code = ok.error().code == ErrorCode::limit ? CloseCode::limit : ok.error().code == ErrorCode::refused ? CloseCode::not_allowed : CloseCode::malformed;
+      return close(code, ok.error().message);
+    }
+  }
+}
+
+Result<void> Session::handle(const Frame& frame, MonotonicTime now) {
+  if (frame.type == FrameType::close) return handle_close(frame);
+  if (state_ == State::greeting) {
+    if (frame.type != FrameType::hello) return fail(ErrorCode::malformed, "the first frame is no hello");
+    return handle_hello(frame, now);
+  }
+  switch (frame.type) {
+    case FrameType::hello: return fail(ErrorCode::malformed, "a second hello");
+    case FrameType::close: return handle_close(frame);
+    case FrameType::heartbeat: return handle_heartbeat(frame, now);
+    case FrameType::ack: {
+      const auto bytes = decode_ack(frame.body);
+      if (!bytes) return std::unexpected(bytes.error());
+      if (sender_ && !sender_->on_ack(*bytes, now)) return fail(ErrorCode::malformed, "acknowledges what was never sent");
+      more_ = true;
+      return {};
+    }
+    case FrameType::refresh: {
+      const auto route = decode_refresh(frame.body);
+      if (!route) return std::unexpected(route.error());
+      if (sender_) sender_->refresh(*route);
+      more_ = true;
+      return {};
+    }
+    case FrameType::hops: {
+      auto hops = decode_hops(frame.body);
+      if (!hops) return std::unexpected(hops.error());
+      peer_hops_ = std::move(*hops);
+      if (on_hops) on_hops();
+      return {};
+    }
+    default: break;
+  }
+  // From here on: data. Nothing is received that was not asked for.
+  if (options_.receive_texts.empty()) return fail(ErrorCode::refused, "this side receives nothing");
+  if (frame.type == FrameType::begin) {
+    const auto begin = decode_begin(frame.body);
+    if (!begin) return std::unexpected(begin.error());
+    if (begun_) return fail(ErrorCode::malformed, "a second begin");
+    const auto& held = receiver_.held();
+    if (begin->resumed && (held.incarnation != peer_hello_.incarnation || held.view != begin->view)) {
+      return fail(ErrorCode::malformed, "resumes what was never held");
+    }
+    begun_ = true;
+    receiver_.begin(peer_hello_.incarnation, *begin);
+    return {};
+  }
+  if (!begun_) return fail(ErrorCode::malformed, "data before begin");
+  note_data(now);
+  switch (frame.type) {
+    case FrameType::route: {
+      auto route = decode_route(frame.body);
+      return route ? receiver_.on_route(*route) : std::unexpected(route.error());
+    }
+    case FrameType::define: return receiver_.on_define(frame.body);
+    case FrameType::remove: {
+      auto points = decode_remove(frame.body);
+      return points ? receiver_.on_remove(*points) : std::unexpected(points.error());
+    }
+    case FrameType::changes: return receiver_.on_changes(frame.body, false);
+    case FrameType::stale_changes: return receiver_.on_changes(frame.body, true);
+    case FrameType::position: {
+      auto position = decode_position(frame.body);
+      if (!position) return std::unexpected(position.error());
+      receiver_.on_position(*position);
+      return {};
+    }
+    default: return fail(ErrorCode::malformed, "unexpected frame");
+  }
+}
+
+Result<void> Session::handle_hello(const Frame& frame, MonotonicTime now) {
+  auto hello = decode_hello(frame.body);
+  if (!hello) return std::unexpected(hello.error());
+  if (hello->version < kOldestVersion || hello->oldest > kVersion) {
+    close(CloseCode::version, "peer speaks protocol " + std::to_string(hello->oldest) + " to " + std::to_string(hello->version) +
+                                  ", this node " + std::to_string(kOldestVersion) + " to " + std::to_string(kVersion));
+    return {};
+  }
+  if (hello->node != options_.peer) return fail(ErrorCode::refused, "peer calls itself '" + hello->node + "', its certificate says '" + options_.peer + "'");
+  if (hello->node == options_.node) return fail(ErrorCode::refused, "peer has this node's own name");
+  peer_hello_ = std::move(*hello);
+  heartbeat_ = std::min(heartbeat_, peer_hello_.heartbeat);
+  timeout_ = std::min(timeout_, peer_hello_.timeout);
+  state_ = State::running;
+  next_heartbeat_ = now;
+  if (!options_.send.empty() && !peer_hello_.receive.empty()) {
+    auto sender = Sender::make(namespace_, options_.incarnation, options_.send, peer_hello_, receiver_.provider(),
+                               FlowWindow(options_.first_window, sent_bytes_), waker_);
+    if (!sender) return std::unexpected(sender.error());
+    sender_ = std::move(*sender);
+    encode(control_, sender_->begin());
+  }
+  more_ = true;
+  if (on_running) on_running();
+  return {};
+}
+
+Result<void> Session::handle_heartbeat(const Frame& frame, MonotonicTime now) {
+  const auto heartbeat = decode_heartbeat(frame.body);
+  if (!heartbeat) return std::unexpected(heartbeat.error());
+  peer_sent_ns_ = heartbeat->sent_ns;
+  peer_sent_at_ = now;
+  const auto now_ns = static_cast<std::uint64_t>(now.time_since_epoch().count());
+  if (heartbeat->echo_ns != 0 && heartbeat->echo_ns <= now_ns && heartbeat->held_ns <= now_ns - heartbeat->echo_ns) {
+    const auto round_trip = Duration(static_cast<std::int64_t>(now_ns - heartbeat->echo_ns - heartbeat->held_ns));
+    delay_ = delay_ == Duration(0) ? round_trip / 2 : (delay_ * 3 + round_trip / 2) / 4;
+  }
+  return {};
+}
+
+Result<void> Session::handle_close(const Frame& frame) {
+  const auto close = decode_close(frame.body);
+  if (!close) return std::unexpected(close.error());
+  const auto code = static_cast<CloseCode>(close->code);
+  refused_by_peer_ = code != CloseCode::normal && code != CloseCode::timeout && code != CloseCode::replaced && code != CloseCode::reconfigured;
+  end(code == CloseCode::normal ? std::string(to_string(code)) : "peer closed: " + (close->text.empty() ? std::string(to_string(code)) : close->text));
+  return {};
+}
+
+// --- Output ------------------------------------------------------------------------------------------------------------
+
+void Session::set_hops(Bytes encoded_frame) {
+  if (state_ == State::closed) return;
+  hops_ = std::move(encoded_frame);
+  more_ = true;
+}
+
+void Session::put_ack(Bytes& out) {
+  encode_ack(out, received_bytes_);
+  acknowledged_bytes_ = received_bytes_;
+  ack_wanted_ = false;
+}
+
+void Session::fill(Bytes& out, MonotonicTime now) {
+  const std::size_t before = out.size();
+  more_ = false;
+  out.insert(out.end(), control_.begin(), control_.end());
+  control_.clear();
+  bool data = false;
+  if (state_ == State::running) {
+    if (now >= next_heartbeat_) {
+      Heartbeat heartbeat;
+      heartbeat.sent_ns = static_cast<std::uint64_t>(now.time_since_epoch().count());
+      heartbeat.echo_ns = peer_sent_ns_;
+      heartbeat.held_ns = peer_sent_ns_ == 0 ? 0 : static_cast<std::uint64_t>((now - peer_sent_at_).count());
+      heartbeat.utc = namespace_.clock().utc();
+      encode(out, heartbeat);
+      if (begun_ && received_bytes_ != acknowledged_bytes_) put_ack(out);
+      next_heartbeat_ = now + heartbeat_;
+    }
+    out.insert(out.end(), hops_.begin(), hops_.end());
+    hops_.clear();
+    if (ack_wanted_ && now >= ack_due_) put_ack(out);
+    if (sender_) {
+      const std::size_t control_end = out.size();
+      more_ = sender_->fill(out, kFillBytes);
+      data = out.size() > control_end;
+    }
+  }
+  sent_bytes_ += out.size() - before;
+  if (sender_) sender_->on_sent(out.size() - before, data, now);
+}
+
+void Session::tick(MonotonicTime now) {
+  if (state_ == State::closed) return;
+  if (state_ == State::greeting && now - started_ >= kHelloTimeout) return close(CloseCode::timeout, "no hello within 5 s");
+  if (now - last_heard_ >= timeout_ && state_ == State::running) return close(CloseCode::timeout, "timeout");
+  if (now >= next_heartbeat_ || (ack_wanted_ && now >= ack_due_)) more_ = true;
+}
+
+MonotonicTime Session::next_tick() const {
+  if (state_ == State::closed) return MonotonicTime::max();
+  if (state_ == State::greeting) return started_ + kHelloTimeout;
+  MonotonicTime next = std::min(next_heartbeat_, last_heard_ + timeout_);
+  if (ack_wanted_) next = std::min(next, ack_due_);
+  return next;
+}
+
+}  // namespace sallyport::link

@@ -1,0 +1,113 @@
+// One connection between two nodes as a deterministic state machine: bytes and time in, bytes out. No I/O. It runs the
+// same over TLS, one-way datagrams and the simulator. Loop thread.
+//
+//   state     hello arrives        other frame          silence            close() / lost()
+//   greeting  → running            → closed(malformed)  → closed(timeout)  → closed
+//   running   → closed(malformed)  handled              → closed(timeout)  → closed
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "link/codec.h"
+#include "link/messages.h"
+#include "link/receiver.h"
+#include "link/sender.h"
+
+namespace sallyport::link {
+
+struct SessionOptions {
+  std::string node;                    // ours
+  std::string peer;                    // theirs; the certificate said so, the hello must agree
+  std::uint64_t incarnation = 0;       // of our table
+  Patterns send;
+  std::vector<std::string> send_texts, receive_texts;
+  Duration heartbeat = std::chrono::seconds(1);
+  Duration timeout = std::chrono::seconds(3);
+  std::size_t first_window = FlowWindow::kFirst;
+};
+
+class Session {
+ public:
+  enum class State : std::uint8_t { greeting, running, closed };
+
+  // `receiver` outlives the session and is begun and lost by it. `waker`: fill() has something new; any thread.
+  Session(Namespace& ns, Receiver& receiver, SessionOptions options, MonotonicTime now, Waker waker);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Input: read into input_space(), then say how much it was.
+  std::span<std::byte> input_space();
+  void received(std::size_t bytes, MonotonicTime now);
+  // Output: appends what is to be sent; nothing when there is nothing. Call again once it is sent; `more()` tells whether
+  // that makes sense before the waker, received() or tick().
+  void fill(Bytes& out, MonotonicTime now);
+  bool more() const { return more_; }
+  // Time passes: heartbeats, acknowledgements, timeouts. Call at next_tick() or earlier.
+  void tick(MonotonicTime now);
+  MonotonicTime next_tick() const;
+
+  // Ends the session: close() tells the peer why (send what fill() gives, then disconnect), lost() cannot.
+  void close(CloseCode code, const std::string& text);
+  void lost(const std::string& what);
+
+  State state() const { return state_; }
+  bool up() const { return state_ == State::running; }
+  const std::string& reason() const { return reason_; }   // why closed
+  bool refused_by_peer() const { return refused_by_peer_; }
+  Duration delay() const { return delay_; }               // one way
+  Duration timeout() const { return timeout_; }
+  std::uint64_t received_bytes() const { return received_bytes_; }
+  std::uint64_t sent_bytes() const { return sent_bytes_; }
+  const Sender* sender() const { return sender_.get(); }
+  const Hello& peer_hello() const { return peer_hello_; }
+
+  // Hops behind us, sent on when they change; and what the peer said of its own.
+  void set_hops(Bytes encoded_frame);
+  const std::vector<HopStatus>& peer_hops() const { return peer_hops_; }
+  std::function<void()> on_hops;       // the peer's hops changed
+  std::function<void()> on_running;    // hellos exchanged
+
+ private:
+  void parse(MonotonicTime now);
+  Result<void> handle(const Frame& frame, MonotonicTime now);
+  Result<void> handle_hello(const Frame& frame, MonotonicTime now);
+  Result<void> handle_heartbeat(const Frame& frame, MonotonicTime now);
+  Result<void> handle_close(const Frame& frame);
+  void end(const std::string& reason);
+  void put_ack(Bytes& out);
+  void note_data(MonotonicTime now);
+
+  Namespace& namespace_;
+  Receiver& receiver_;
+  SessionOptions options_;
+  Waker waker_;
+  State state_ = State::greeting;
+  std::string reason_;
+  bool refused_by_peer_ = false;
+  Duration heartbeat_, timeout_;
+  Hello peer_hello_;
+  std::unique_ptr<Sender> sender_;
+  bool begun_ = false;                 // the peer's begin frame came
+
+  Bytes input_;
+  std::size_t parsed_ = 0, filled_ = 0;
+  std::size_t progress_mark_ = 0;
+  Bytes control_;                      // to be sent before anything else
+  Bytes hops_;
+  bool more_ = true;
+
+  MonotonicTime started_, last_heard_, next_heartbeat_, ack_due_;
+  bool ack_wanted_ = false;
+  std::uint64_t received_bytes_ = 0, acknowledged_bytes_ = 0, sent_bytes_ = 0;
+  std::uint64_t peer_sent_ns_ = 0;
+  MonotonicTime peer_sent_at_{};
+  Duration delay_{0};
+  std::vector<HopStatus> peer_hops_;
+};
+
+}  // namespace sallyport::link

@@ -1,0 +1,241 @@
+// The session's behaviour between two and three nodes, on a virtual clock.
+#include "link/session.h"
+
+#include <gmock/gmock.h>
+
+#include "link/test_pair.h"
+
+namespace sallyport::link {
+namespace {
+
+struct Pair : ::testing::Test {
+  ManualClock clock;
+  TestNode plant{"plant-1", clock, 11}, dmz{"dmz-1", clock, 22};
+  TestLink link{clock, plant, dmz, {"acme/**"}};
+  RouteId line = plant.source("line1");
+};
+
+using LinkSession = Pair;
+
+TEST_F(LinkSession, MirrorsWhatIsThereAndWhatComes) {
+  const PointId t = plant.define(line, "acme/berlin/temp", 1.5);
+  plant.define(line, "acme/berlin/level", 2.5);
+  plant.define(line, "other/secret", 9);
+  link.connect();
+  link.exchange();
+  EXPECT_EQ(dmz.dump().size(), 2u);
+  EXPECT_EQ(dmz.dump()["acme/berlin/temp"], plant.dump()["acme/berlin/temp"]);
+  EXPECT_TRUE(link.b.receiver.synchronized());
+  plant.change(line, t, 7.25, 2000);
+  plant.define(line, "acme/berlin/new", 3);
+  link.run(100ms);
+  EXPECT_EQ(dmz.dump()["acme/berlin/temp"], "7.250000/good@2000");
+  EXPECT_EQ(dmz.dump()["acme/berlin/new"], "3.000000/good@1000");
+  EXPECT_EQ(dmz.ns.read("acme/berlin/new")->meta->unit, "bar");
+  EXPECT_EQ(dmz.ns.read("acme/berlin/new")->origin, "plant-1");
+}
+
+TEST_F(LinkSession, RemovesPointsThatVanish) {
+  const PointId t = plant.define(line, "acme/a", 1);
+  plant.define(line, "acme/b", 2);
+  link.connect();
+  link.exchange();
+  plant.ns.remove(line, std::span(&t, 1));
+  link.run(100ms);
+  EXPECT_EQ(dmz.dump().size(), 1u);
+  EXPECT_FALSE(dmz.ns.read("acme/a"));
+}
+
+TEST_F(LinkSession, TurnsEverythingBadWhenThePeerFallsSilent) {
+  plant.define(line, "acme/a", 1);
+  link.connect();
+  link.exchange();
+  link.run(2s);
+  ASSERT_EQ(dmz.dump()["acme/a"], "1.000000/good@1000");
+  for (int i = 0; i < 31; ++i) {  // the plant hangs; the DMZ's clock goes on
+    clock.advance(100ms);
+    link.b.session->tick(clock.monotonic());
+  }
+  EXPECT_EQ(dmz.dump()["acme/a"], "1.000000/bad@1000");
+  const auto point = dmz.ns.read("acme/a");
+  ASSERT_TRUE(point->cause);
+  EXPECT_EQ(point->cause->node, "dmz-1");
+  EXPECT_EQ(point->cause->link, "to-plant-1");
+  EXPECT_EQ(point->cause->what, "timeout");
+  EXPECT_EQ(link.b.session->reason(), "timeout");
+}
+
+TEST_F(LinkSession, StaysUpOnHeartbeatsAlone) {
+  plant.define(line, "acme/a", 1);
+  link.connect();
+  link.exchange();
+  link.run(60s, 100ms);
+  EXPECT_TRUE(link.a.session->up());
+  EXPECT_EQ(dmz.dump()["acme/a"], "1.000000/good@1000");
+  EXPECT_LT(link.carried, 20000u);
+}
+
+TEST_F(LinkSession, ResumesWithOnlyWhatChanged) {
+  std::vector<PointId> ids;
+  for (int i = 0; i < 500; ++i) ids.push_back(plant.define(line, "acme/p" + std::to_string(i), i));
+  link.connect();
+  link.exchange();
+  link.run(1s);
+  link.a.session->lost("cut");
+  link.b.session->lost("cut");
+  EXPECT_EQ(dmz.dump()["acme/p3"], "3.000000/bad@1000");
+  plant.change(line, ids[7], 77, 5000);
+  plant.ns.remove(line, std::span(&ids[8], 1));
+  plant.define(line, "acme/late", 1);
+  link.carried = 0;
+  link.connect();
+  link.exchange();
+  EXPECT_LT(link.carried, 1500u);
+  EXPECT_EQ(dmz.dump(), plant.dump());
+  EXPECT_EQ(link.b.receiver.counters().resumes, 1u);
+}
+
+TEST_F(LinkSession, ForgetsWhatARestartedPeerNoLongerHas) {
+  plant.define(line, "acme/a", 1);
+  plant.define(line, "acme/b", 2);
+  link.connect();
+  link.exchange();
+  link.b.session->lost("reset");
+  TestNode again("plant-1", clock, 12);  // restarted: a new table
+  TestLink relink(clock, again, dmz, {"acme/**"});
+  const RouteId line2 = again.source("line1");
+  again.define(line2, "acme/b", 5, 9000);
+  again.define(line2, "acme/c", 6, 9000);
+  relink.a.connect(clock.monotonic());
+  link.b.session.reset();
+  link.b.connect(clock.monotonic());
+  for (int i = 0; i < 10; ++i) {
+    relink.carry(relink.a, link.b);
+    relink.carry(link.b, relink.a);
+  }
+  EXPECT_EQ(dmz.dump(), again.dump());
+}
+
+TEST_F(LinkSession, ShowsALiveValueAtOnceAfterAnOutageAndTheRestWhenSynchronized) {
+  std::vector<PointId> ids;
+  for (int i = 0; i < 3; ++i) ids.push_back(plant.define(line, "acme/p" + std::to_string(i), i));
+  link.connect();
+  link.exchange();
+  link.a.session->lost("cut");
+  link.b.session->lost("cut");
+  link.connect();
+  link.exchange();
+  EXPECT_EQ(dmz.dump(), plant.dump());
+}
+
+struct Chain : ::testing::Test {
+  ManualClock clock;
+  TestNode plant{"plant-1", clock, 11}, dmz{"dmz-1", clock, 22}, ai{"ai-1", clock, 33};
+  TestLink first{clock, plant, dmz, {"acme/**"}};
+  TestLink second{clock, dmz, ai, {"acme/**"}};
+  RouteId line = plant.source("line1");
+  void run(Duration time) {
+    for (Duration t{0}; t < time; t += 10ms) {
+      clock.advance(10ms);
+      for (TestLink* link : {&first, &second}) {
+        if (!link->a.session || !link->b.session) continue;
+        link->a.session->tick(clock.monotonic());
+        link->b.session->tick(clock.monotonic());
+        link->exchange();
+      }
+    }
+  }
+};
+using LinkChain = Chain;
+
+TEST_F(LinkChain, CarriesABrokenFirstHopToTheThirdNodeAsOneMessageAndHeals) {
+  for (int i = 0; i < 1000; ++i) plant.define(line, "acme/p" + std::to_string(i), i);
+  first.connect();
+  second.connect();
+  run(1s);
+  ASSERT_EQ(ai.dump(), plant.dump());
+  first.a.session->lost("cut");
+  first.b.session->lost("reset");
+  second.carried = 0;
+  run(100ms);
+  EXPECT_LT(second.carried, 600u);
+  for (const auto& [path, text] : ai.dump()) ASSERT_NE(text.find("/bad@"), std::string::npos) << path;
+  const auto point = ai.ns.read("acme/p7");
+  ASSERT_TRUE(point->cause);
+  EXPECT_EQ(point->cause->node, "dmz-1");
+  EXPECT_EQ(point->cause->what, "reset");
+  first.connect();
+  run(200ms);
+  EXPECT_EQ(ai.dump(), plant.dump());
+}
+
+TEST_F(LinkChain, GivesALateConsumerBadAsItsFirstValue) {
+  plant.define(line, "acme/a", 1);
+  first.connect();
+  first.exchange();
+  first.b.session->lost("reset");
+  second.connect();
+  second.exchange();
+  EXPECT_EQ(ai.dump()["acme/a"], "1.000000/bad@1000");
+}
+
+TEST_F(LinkChain, CarriesACoveredSourceThroughAllHopsAndLiftsItAfterTheValues) {
+  const PointId id = plant.define(line, "acme/a", 1);
+  plant.define(line, "acme/b", 1);
+  first.connect();
+  second.connect();
+  run(100ms);
+  plant.ns.cover(line, status::kBadNoCommunication, {"plant-1", "line1", 5, "connection refused"});
+  run(100ms);
+  EXPECT_EQ(ai.dump()["acme/a"], "1.000000/bad@1000");
+  EXPECT_EQ(ai.ns.read("acme/b")->cause->what, "connection refused");
+  plant.change(line, id, 2, 2000);  // live again before the rest
+  run(100ms);
+  EXPECT_EQ(ai.dump()["acme/a"], "2.000000/good@2000");
+  EXPECT_EQ(ai.dump()["acme/b"], "1.000000/bad@1000");
+  plant.ns.uncover(line);
+  run(100ms);
+  EXPECT_EQ(ai.dump(), plant.dump());
+}
+
+TEST_F(LinkChain, DoesNotSendAPeerItsOwnPointsBack) {
+  TestNode left("left", clock, 1), right("right", clock, 2);
+  TestLink both(clock, left, right, {"**"}, {"**"});
+  left.define(left.source("s"), "l/a", 1);
+  right.define(right.source("s"), "r/a", 2);
+  both.connect();
+  both.exchange();
+  EXPECT_EQ(left.dump(), right.dump());
+  EXPECT_EQ(left.dump().size(), 2u);
+  EXPECT_EQ(both.a.receiver.counters().definitions, 1u);
+}
+
+TEST_F(LinkSession, AnswersEveryViolationWithACloseThatSaysWhy) {
+  const auto feed = [&](Bytes bytes) {
+    link.connect();
+    link.exchange();
+    const auto space = link.b.session->input_space();
+    std::ranges::copy(bytes, space.begin());
+    link.b.session->received(bytes.size(), clock.monotonic());
+    return link.b.session->reason();
+  };
+  const auto raw = [](std::initializer_list<int> list) {
+    Bytes b;
+    for (const int i : list) b.push_back(static_cast<std::byte>(i));
+    return b;
+  };
+  EXPECT_THAT(feed(raw({0, 0, 0, 0, 1})), ::testing::HasSubstr("frame of 0 bytes"));
+  EXPECT_THAT(feed(raw({255, 255, 255, 255, 5})), ::testing::HasSubstr("frame of 4294967295 bytes"));
+  EXPECT_THAT(feed(raw({1, 0, 0, 0, 99})), ::testing::HasSubstr("unknown frame type 99"));
+  EXPECT_THAT(feed(raw({1, 0, 0, 0, 1})), ::testing::HasSubstr("second hello"));
+  EXPECT_THAT(feed(raw({1, 0, 0, 0, 9})), ::testing::HasSubstr("ack"));
+  EXPECT_THAT(feed(raw({2, 0, 0, 0, 5, 0xff})), ::testing::HasSubstr("cut short"));
+  Bytes define;
+  DefineEncoder encoder(define);
+  encoder.add(1, 9, "acme/x", Meta{}, 0, false, 0, 0, Value());
+  encoder.finish();
+  EXPECT_THAT(feed(define), ::testing::HasSubstr("route was never told"));
+}
+
+}  // namespace
+}  // namespace sallyport::link
