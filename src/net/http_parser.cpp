@@ -38,6 +38,15 @@ const char* check_lines(std::string_view head) {
   return nullptr;
 }
 
+// Whether the first line ends in some "HTTP/x.y", and is not just nonsense.
+bool names_a_version(std::string_view head) {
+  const std::string_view line = head.substr(0, head.find("\r\n"));
+  const std::size_t at = line.rfind(" HTTP/");
+  if (at == std::string_view::npos || std::ranges::count(line, ' ') != 2 || line.size() - at != 9) return false;
+  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  return digit(line[at + 6]) && line[at + 7] == '.' && digit(line[at + 8]);
+}
+
 }  // namespace
 
 struct HttpParser::Impl {
@@ -99,7 +108,7 @@ HttpParser::State HttpParser::feed(std::string& input) {
     while (!error && used < head.size() && !impl_->parser->is_header_done()) {
       used += impl_->parser->put(boost::asio::buffer(head.data() + used, head.size() - used), error);
     }
-    if (error == http::error::bad_version) return fail(505, "the HTTP version is not 1.1 or 1.0");
+    if (error == http::error::bad_version && names_a_version(head)) return fail(505, "the HTTP version is not 1.1 or 1.0");
     if (error || !impl_->parser->is_header_done()) {
       return fail(400, "the header is malformed: " + (error ? error.message() : std::string("incomplete")));
     }
@@ -116,6 +125,9 @@ HttpParser::State HttpParser::feed(std::string& input) {
     }
     parser.body_limit(impl_->body_limit);
     parser.eager(true);
+    // Beast looks again at a last chunk "0\r\n" of which it has seen less, and asserts that it is 5 bytes by then: the least
+    // that can still follow at any place of a chunked body.
+    if (parser.chunked() && input.size() < 5) return state_;
     beast::error_code error;
     std::size_t used = 0;
     if (!input.empty()) used = parser.put(boost::asio::buffer(input.data(), input.size()), error);

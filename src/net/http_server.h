@@ -77,7 +77,7 @@ struct HttpParameter {
 struct HttpRoute {
   std::string method;                     // "GET" answers HEAD too
   std::string path;                       // "/api/v1/points/{path...}": a tail in braces takes the rest, at least one byte
-  std::vector<HttpParameter> parameters;  // any other in the query is an error with a hint
+  std::vector<HttpParameter> parameters = {};  // any other in the query is an error with a hint
   std::function<HttpResponse(const HttpRequest&)> handler;
   bool open = false;                      // answered without a token
   bool takes_body = false;                // else a body of more than 64 KiB is refused
@@ -119,12 +119,12 @@ Result<void> check_http_tls(const HttpTls& tls);
 struct HttpServerOptions {
   std::string host = "127.0.0.1";         // an IP address, or "localhost"
   std::uint16_t port = 0;                 // 0: any free port
-  std::optional<HttpTls> tls;
-  HttpTokens tokens;                      // empty: nobody is asked
+  std::optional<HttpTls> tls = {};
+  HttpTokens tokens = {};                 // empty: nobody is asked
   // Names that a Host header may carry besides the loopback ones. Checked when listening on loopback (DNS rebinding), and
   // elsewhere when not empty.
-  std::vector<std::string> host_names;
-  HttpLimits limits;
+  std::vector<std::string> host_names = {};
+  HttpLimits limits = {};
 };
 
 // True for 127.0.0.0/8, ::1 and "localhost"; false for every other address; an error when it is no address.

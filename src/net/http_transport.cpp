@@ -67,7 +67,7 @@ class TlsTransport final : public HttpTransport {
 };
 
 std::unexpected<Error> tls_error(const std::string& what) {
-  const unsigned long code = ERR_peek_last_error();
+  const unsigned long code = ERR_peek_error();  // the first: what follows only says where it passed
   std::string reason = "unknown reason";
   if (ERR_SYSTEM_ERROR(code)) {
     reason = error_code(static_cast<int>(ERR_GET_REASON(code)), boost::system::system_category()).message();
