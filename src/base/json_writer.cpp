@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstddef>
 
+#include "base/utf8.h"
+
 namespace sallyport {
 namespace {
 
@@ -21,23 +23,6 @@ constexpr std::array<std::uint8_t, 256> kNeeds = [] {
 }();
 
 std::uint8_t byte_at(std::string_view text, std::size_t at) { return static_cast<std::uint8_t>(text[at]); }
-
-// Bytes of the well-formed sequence at `at` (Unicode 15 table 3-7), or 0.
-std::size_t sequence_size(std::string_view text, std::size_t at) {
-  const std::uint8_t lead = byte_at(text, at);
-  const std::size_t size = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || text.size() - at < size) return 0;
-  std::uint8_t low = 0x80, high = 0xBF;
-  if (lead == 0xE0) low = 0xA0;
-  if (lead == 0xED) high = 0x9F;
-  if (lead == 0xF0) low = 0x90;
-  if (lead == 0xF4) high = 0x8F;
-  for (std::size_t i = 1; i < size; ++i, low = 0x80, high = 0xBF) {
-    const std::uint8_t next = byte_at(text, at + i);
-    if (next < low || next > high) return 0;
-  }
-  return size;
-}
 
 void append_escape(std::string& out, char c) {
   constexpr std::string_view digits = "0123456789abcdef";
@@ -62,7 +47,7 @@ void append_quoted(std::string& out, std::string_view text) {
   std::size_t clean = 0;  // everything before it is written
   for (std::size_t at = 0; at < text.size();) {
     const std::uint8_t needs = kNeeds[byte_at(text, at)];
-    std::size_t size = needs == 2 ? sequence_size(text, at) : 1;
+    const std::size_t size = needs == 2 ? utf8_sequence_size(text, at) : 1;
     if (needs == 0 || (needs == 2 && size != 0)) {
       at += size;
       continue;

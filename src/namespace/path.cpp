@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/utf8.h"
+
 namespace sallyport {
 namespace {
 
@@ -48,17 +50,8 @@ std::unexpected<Error> bad_path(std::string_view path, std::string_view what) {
 
 bool is_valid_utf8(std::string_view text) {
   for (std::size_t at = skip_ascii(text, 0); at < text.size(); at = skip_ascii(text, at)) {
-    // Well-formed sequences: Unicode 15 table 3-7.
-    const std::uint8_t lead = byte_at(text, at);
-    const std::size_t size = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-    if (lead < 0xC2 || lead > 0xF4 || text.size() - at < size) return false;
-    const std::uint8_t second = byte_at(text, at + 1);
-    const std::uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-    const std::uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-    if (second < low || second > high) return false;
-    for (std::size_t i = 2; i < size; ++i) {
-      if ((byte_at(text, at + i) & 0xC0) != 0x80) return false;
-    }
+    const std::size_t size = utf8_sequence_size(text, at);
+    if (size == 0) return false;
     at += size;
   }
   return true;
