@@ -96,7 +96,8 @@ class Value {
   static Value from(float v) { return scalar(Type::float32, std::bit_cast<std::uint32_t>(v)); }
   static Value from(double v) { return scalar(Type::float64, std::bit_cast<std::uint64_t>(v)); }
   static Value text(std::string_view v) { return contents(Type::string, false, as_bytes(v)); }
-  // A blob with contents as described above; checked by valid_contents() where they come from outside.
+  // Contents as described above, also of an inline scalar; checked by check_contents() where they come from outside. Null
+  // when larger than kMaxValueSize.
   static Value contents(Type type, bool array, std::span<const std::byte> bytes);
   static Value localized_text(std::string_view locale, std::string_view text);
   // OPC UA ticks: 100 ns since 1601-01-01 UTC, as OPC 10000-6 §5.2.2.5.
@@ -184,6 +185,7 @@ Result<ArrayView> view_array(const Value& value);
 // Element i as a scalar Value (linear for fixed-size types, a scan for others: use for_each_element for loops).
 template <typename Visit>
 void for_each_element(const ArrayView& array, Visit&& visit);  // visit(const Value&)
+// Null when an element is of another type, when the dimensions do not multiply to the count, or when it would be too large.
 Value make_array(Type type, std::span<const Value> elements, std::span<const std::uint32_t> dimensions = {});
 // Packed fixed-size scalars: `packed` is count × inline_size(type) bytes.
 Value make_packed_array(Type type, std::span<const std::byte> packed, std::span<const std::uint32_t> dimensions = {});
