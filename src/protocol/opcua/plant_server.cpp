@@ -70,6 +70,7 @@ struct PlantServer::Impl {
   double owed = 0;                          // changes of further tags that are due
   MonotonicTime last_tick{}, next_step{};
   std::atomic<bool> stop{false}, running{false};
+  std::atomic<bool> resting{false};
   std::atomic<std::uint64_t> changes{0};
 };
 
@@ -289,6 +290,7 @@ void PlantServer::Impl::tick() {
   // After a pause (the process was stopped) go on from here instead of catching up.
   const Duration passed = std::min<Duration>(now - last_tick, std::chrono::seconds(1));
   last_tick = now;
+  if (resting.load(std::memory_order_relaxed)) return;
   if (now >= next_step) {
     next_step = now + options.interval;
     std::vector<double> before;
@@ -337,6 +339,7 @@ Result<void> PlantServer::run() {
 }
 
 void PlantServer::stop() { impl_->stop = true; }
+void PlantServer::rest(bool on) { impl_->resting = on; }
 bool PlantServer::running() const { return impl_->running; }
 std::uint64_t PlantServer::changes() const { return impl_->changes; }
 std::uint32_t PlantServer::points() const { return static_cast<std::uint32_t>(impl_->model.signals().size()); }

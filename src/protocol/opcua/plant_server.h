@@ -40,6 +40,7 @@ class PlantServer {
   // Listens and simulates until stop(). Fails when the address is in use. The calling thread becomes the server's.
   Result<void> run();
   void stop();                   // Any thread; also before run().
+  void rest(bool on);            // Any thread. Nothing changes while it rests; the server goes on answering.
   bool running() const;          // Any thread. Listening now.
   std::string endpoint() const;  // "opc.tcp://127.0.0.1:4840"; with port 0 known from make() on
   std::uint64_t changes() const; // Any thread. Values written so far.
