@@ -14,7 +14,7 @@ namespace {
 // An OPC UA plant on this side of the cable, so that in the plant's network there is the node alone.
 std::string opcua_source(const Plant& plant) {
   return "[[source.opcua]]\nname = \"line1\"\nendpoint = \"" + plant.endpoint() +
-         "\"\ninto = \"acme/line1\"\nsecurity = \"none\"\npublishing_interval = \"100ms\"\n";
+         "\"\ninto = \"acme/line1\"\nbrowse = [\"nsu=urn:sallyport:plant;s=Plant\"]\nsecurity = \"none\"\npublishing_interval = \"100ms\"\n";
 }
 
 class PlantNetwork : public testing::Test {

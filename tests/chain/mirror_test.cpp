@@ -7,7 +7,7 @@
 namespace sallyport::tests {
 namespace {
 
-std::string simulator(int points, int rate, const std::string& shape = "random_walk") {
+std::string simulator(int points, int rate, const std::string& shape = "random-walk") {
   return "[[source.simulator]]\nname = \"sim\"\ninto = \"acme/line1\"\npoints = " + std::to_string(points) +
          "\nrate = " + std::to_string(rate) + "\nseed = 7\nshape = \"" + shape + "\"\n";
 }
@@ -40,7 +40,7 @@ struct OpcUaChain {
     ChainOptions options;
     options.nodes = nodes;
     options.source = "[[source.opcua]]\nname = \"line1\"\nendpoint = \"" + plant.endpoint() +
-                     "\"\ninto = \"acme/line1\"\nsecurity = \"none\"\npublishing_interval = \"100ms\"\n";
+                     "\"\ninto = \"acme/line1\"\nbrowse = [\"nsu=urn:sallyport:plant;s=Plant\"]\nsecurity = \"none\"\npublishing_interval = \"100ms\"\n";
     return options;
   }
 };

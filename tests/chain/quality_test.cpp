@@ -207,7 +207,7 @@ class BrokenSource : public Broken {
   void begin_with_plant() {
     ChainOptions options;
     options.source = "[[source.opcua]]\nname = \"line1\"\nendpoint = \"" + plant_.endpoint() +
-                     "\"\ninto = \"acme/line1\"\nsecurity = \"none\"\npublishing_interval = \"100ms\"\n";
+                     "\"\ninto = \"acme/line1\"\nbrowse = [\"nsu=urn:sallyport:plant;s=Plant\"]\nsecurity = \"none\"\npublishing_interval = \"100ms\"\n";
     begin(options, 1);
   }
   TempFolder folder_;
