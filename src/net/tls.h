@@ -66,8 +66,8 @@ class TlsStream {
  public:
   virtual ~TlsStream() = default;
   virtual IoResult read(std::span<std::byte> into) = 0;
-  // May write less than all. After would_block offer the same bytes again (SSL_MODE_ENABLE_PARTIAL_WRITE and
-  // ACCEPT_MOVING_WRITE_BUFFER are on, so the buffer may have moved or grown).
+  // May write less than all. The bytes counted are taken for good, and only those: what is offered next may be the rest, or
+  // something else.
   virtual IoResult write(std::span<const std::byte> from) = 0;
   // Calls back once when reading (writing) is worth trying again. One callback each at a time; kept until it fires.
   virtual void when_readable(std::function<void()> callback) = 0;
@@ -76,7 +76,7 @@ class TlsStream {
   virtual std::string group() const = 0;   // negotiated, e.g. "X25519MLKEM768"
   virtual const CertificateInfo& peer() const = 0;
   virtual std::string remote_address() const = 0;
-  virtual std::size_t unsent_bytes() const = 0;  // in the kernel's send buffer (SIOCOUTQ)
+  virtual std::size_t unsent_bytes() const = 0;  // taken, but not yet acknowledged by the peer's kernel (SIOCOUTQ)
 };
 
 struct DialOptions {
