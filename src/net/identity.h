@@ -1,0 +1,22 @@
+// What stands behind a TlsIdentity: two OpenSSL contexts, one to dial with and one to listen with.
+#pragma once
+
+#include "net/certificate.h"
+#include "net/openssl.h"
+#include "net/tls.h"
+
+namespace sallyport::net {
+
+// Hybrid post-quantum groups, and nothing else: with no classical group on the list there is nothing to fall back to.
+inline constexpr const char* kGroups = "X25519MLKEM768:SecP256r1MLKEM768";
+// OpenSSL's own upper limit on the peer's chain; the transport allows no more bytes than this before authentication
+// either.
+inline constexpr long kMaxCertificateListBytes = 64 * 1024;
+
+struct TlsIdentity::Impl {
+  CertificateInfo info;
+  SslContextPtr dialling;
+  SslContextPtr listening;
+};
+
+}  // namespace sallyport::net
