@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 
 #include "base/utf8.h"
 
@@ -42,7 +43,33 @@ void append_escape(std::string& out, char c) {
   out += digits[byte & 15];
 }
 
+// Length of the beginning that needs nothing, eight bytes at a time.
+std::size_t clean_size(std::string_view text) {
+  constexpr std::uint64_t ones = 0x0101010101010101, tops = ones * 0x80;
+  const auto has_zero = [](std::uint64_t word) { return (word - ones) & ~word; };  // in the top bit of the lowest such byte
+  std::size_t at = 0;
+  for (; text.size() - at >= 8; at += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, text.data() + at, 8);
+    const std::uint64_t below_space = (word - ones * 0x20) & ~word;
+    const std::uint64_t special = has_zero(word ^ ones * '"') | has_zero(word ^ ones * '\\') | has_zero(word ^ ones * 0x7f);
+    if (((word | below_space | special) & tops) != 0) break;
+  }
+  while (at < text.size() && kNeeds[byte_at(text, at)] == 0) ++at;
+  return at;
+}
+
+void append_clean(std::string& out, std::string_view text) {
+  const std::size_t before = out.size();
+  out.resize_and_overwrite(before + text.size() + 2, [&](char* chars, std::size_t size) {
+    chars[before] = chars[size - 1] = '"';
+    text.copy(chars + before + 1, text.size());
+    return size;
+  });
+}
+
 void append_quoted(std::string& out, std::string_view text) {
+  if (clean_size(text) == text.size()) return append_clean(out, text);
   out += '"';
   std::size_t clean = 0;  // everything before it is written
   for (std::size_t at = 0; at < text.size();) {

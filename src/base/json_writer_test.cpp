@@ -96,6 +96,23 @@ TEST(JsonWriter, EscapesWhatJsonMustEscape) {
             R"({"a\"b":""})");
 }
 
+TEST(JsonWriter, FindsASpecialByteAtAnyPlace) {
+  for (std::size_t size = 0; size < 20; ++size) {
+    const std::string plain(size, 'x');
+    EXPECT_EQ(string_json(plain), '"' + plain + '"');
+    for (std::size_t at = 0; at < size; ++at) {
+      for (int byte = 0; byte < 256; ++byte) {
+        std::string text = plain;
+        text[at] = static_cast<char>(byte);
+        const std::string json = string_json(text);
+        const bool clean = byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
+        ASSERT_EQ(json == '"' + text + '"', clean) << byte << " at " << at << " of " << size;
+      }
+    }
+  }
+  EXPECT_EQ(string_json(std::string_view()), "\"\"");
+}
+
 TEST(JsonWriter, KeepsWellFormedUtf8) {
   for (const std::string text : {"°C", "Füllstand", "水位", "🌊", "\xC2\x80", "\xEF\xBF\xBF", "\xF4\x8F\xBF\xBF", "\xED\x9F\xBF"}) {
     EXPECT_EQ(string_json(text), '"' + text + '"');
