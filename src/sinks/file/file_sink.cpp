@@ -162,6 +162,7 @@ class FileSink final : public Sink {
   bool move_batch(Batch& batch, RouteCache& routes) {
     batch.clear();
     subscription_->pull(batch, kPull);
+    routes.refresh();
     if (batch.updates.empty()) return batch.more;
     std::size_t lines = 0;
     text_.clear();
