@@ -133,7 +133,7 @@ function row(point) {
             element('td', '', point.type));
   const quality = element('td', 'quality', point.status_name || point.quality);
   if (point.cause) quality.append(element('small', '', causeText(point.cause)));
-  tr.append(quality, element('td', 'time', point.timestamp.slice(0, 23).replace('T', ' ')), element('td', '', point.origin));
+  tr.append(quality, element('td', 'time', point.timestamp.slice(0, 23).replace('T', ' ')), element('td', 'origin', point.origin));
   return tr;
 }
 
