@@ -80,7 +80,7 @@ Result<std::optional<Frame>> next_frame(std::span<const std::byte> stream, std::
     return malformed("frame of " + std::to_string(length) + " bytes (1 to " + std::to_string(max_body + 1) + " are possible)");
   }
   const auto type = std::to_integer<std::uint8_t>(stream[4]);
-  if (type < static_cast<std::uint8_t>(FrameType::hello) || type > static_cast<std::uint8_t>(FrameType::begin)) {
+  if (type < static_cast<std::uint8_t>(FrameType::hello) || type > static_cast<std::uint8_t>(FrameType::repaired)) {
     return malformed("unknown frame type " + std::to_string(type));
   }
   if (stream.size() < std::size_t{4} + length) return std::nullopt;
@@ -325,6 +325,72 @@ Result<std::vector<PointId>> decode_remove(std::span<const std::byte> body) {
   return complete(in, std::move(points), "remove");
 }
 
+// --- Digests -----------------------------------------------------------------------------------------------------------
+
+void encode_ask_digests(Bytes& out, RouteId route) {
+  FrameWriter w(out, FrameType::ask_digests);
+  w.number<std::uint16_t>(route);
+}
+
+Result<RouteId> decode_ask_digests(std::span<const std::byte> body) {
+  ByteReader in(body);
+  return complete(in, in.number<std::uint16_t>(), "ask_digests");
+}
+
+void encode(Bytes& out, std::span<const RouteDigest> digests) {
+  FrameWriter w(out, FrameType::route_digests);
+  for (const RouteDigest& d : digests) {
+    w.number<std::uint16_t>(d.route);
+    w.number<std::uint64_t>(d.points);
+    w.number<std::uint64_t>(d.digest);
+  }
+}
+
+Result<std::vector<RouteDigest>> decode_route_digests(std::span<const std::byte> body) {
+  ByteReader in(body);
+  std::vector<RouteDigest> digests;
+  while (in.ok() && !in.done()) {
+    RouteDigest& d = digests.emplace_back();
+    d.route = in.number<std::uint16_t>();
+    d.points = in.number<std::uint64_t>();
+    d.digest = in.number<std::uint64_t>();
+  }
+  return complete(in, std::move(digests), "route_digests");
+}
+
+void encode_bucket_digests(Bytes& out, RouteId route, std::span<const std::uint64_t> digests) {
+  FrameWriter w(out, FrameType::bucket_digests);
+  w.number<std::uint16_t>(route);
+  w.bytes(std::as_bytes(digests));
+}
+
+Result<BucketDigests> decode_bucket_digests(std::span<const std::byte> body) {
+  ByteReader in(body);
+  BucketDigests d{in.number<std::uint16_t>(), std::vector<std::uint64_t>(Namespace::kBuckets)};
+  for (auto& digest : d.digests) digest = in.number<std::uint64_t>();
+  return complete(in, std::move(d), "bucket_digests");
+}
+
+void encode(Bytes& out, FrameType type, const RouteBuckets& b) {
+  FrameWriter w(out, type);
+  w.number<std::uint16_t>(b.route);
+  for (std::size_t i = 0; i < Namespace::kBuckets; i += 8) {
+    unsigned byte = 0;
+    for (std::size_t bit = 0; bit < 8; ++bit) byte |= b.buckets[i + bit] ? 1u << bit : 0u;
+    w.number<std::uint8_t>(static_cast<std::uint8_t>(byte));
+  }
+}
+
+Result<RouteBuckets> decode_route_buckets(std::span<const std::byte> body) {
+  ByteReader in(body);
+  RouteBuckets b{in.number<std::uint16_t>(), std::vector<bool>(Namespace::kBuckets)};
+  for (std::size_t i = 0; i < Namespace::kBuckets && in.ok(); i += 8) {
+    const auto byte = in.number<std::uint8_t>();
+    for (std::size_t bit = 0; bit < 8; ++bit) b.buckets[i + bit] = byte >> bit & 1;
+  }
+  return complete(in, std::move(b), "route_buckets");
+}
+
 // --- Values and definitions --------------------------------------------------------------------------------------------
 
 void encode_value(ByteWriter& out, const Value& value) {
@@ -410,9 +476,9 @@ Result<Meta> get_meta(ByteReader& in) {
 }  // namespace
 
 // Record: varint zigzag id difference, varint route, varint length shared with the last path, text rest, meta (varint number
-// in this frame; the next free number: the metadata follow), u8 covered, u32 status, varint zigzag time difference, value.
+// in this frame; the next free number: the metadata follow), u8 flags (1 covered, 2 forced), u32 status, varint zigzag time difference, value.
 void DefineEncoder::add(PointId id, RouteId route, std::string_view path, const Meta& meta, std::uint32_t meta_key, bool covered,
-                        Status status, UtcNanoseconds source_time, const Value& value) {
+                        Status status, UtcNanoseconds source_time, const Value& value, bool forced) {
   if (metas_.size() == kMaxMetas) finish();
   if (!open_) {
     open_ = true;
@@ -440,7 +506,7 @@ void DefineEncoder::add(PointId id, RouteId route, std::string_view path, const 
     metas_.push_back(meta_key);
     put_meta(w, meta);
   }
-  w.number<std::uint8_t>(covered ? 1 : 0);
+  w.number<std::uint8_t>(static_cast<std::uint8_t>((covered ? 1 : 0) | (forced ? 2 : 0)));
   w.number<std::uint32_t>(status);
   w.varint(zigzag(static_cast<std::int64_t>(static_cast<std::uint64_t>(source_time) - static_cast<std::uint64_t>(last_time_))));
   last_time_ = source_time;
@@ -487,9 +553,10 @@ Result<void> decode_define(std::span<const std::byte> body, DefineFrame& out) {
       out.metas.push_back(std::move(*parsed));
     }
     r.meta = static_cast<std::uint32_t>(meta);
-    const auto covered = in.number<std::uint8_t>();
-    if (covered > 1) return malformed("define: unknown flags");
-    r.covered = covered != 0;
+    const auto flags = in.number<std::uint8_t>();
+    if (flags > 3) return malformed("define: unknown flags");
+    r.covered = flags & 1;
+    r.forced = flags & 2;
     r.status = in.number<std::uint32_t>();
     last_time += static_cast<std::uint64_t>(unzigzag(in.varint()));
     r.source_time = static_cast<std::int64_t>(last_time);

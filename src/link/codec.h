@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "link/messages.h"
+#include "namespace/link_cursor.h"
 #include "namespace/namespace.h"
 
 namespace sallyport::link {
@@ -51,6 +52,11 @@ void encode_close(Bytes& out, CloseCode code, std::string_view text);
 void encode_refresh(Bytes& out, RouteId route);
 void encode_remove(Bytes& out, std::span<const PointId> points);
 
+void encode_ask_digests(Bytes& out, RouteId route);  // 0: of all routes; else the route's buckets
+void encode(Bytes& out, std::span<const RouteDigest> digests);
+void encode_bucket_digests(Bytes& out, RouteId route, std::span<const std::uint64_t> digests);
+void encode(Bytes& out, FrameType type, const RouteBuckets& buckets);  // ask_repair, repaired
+
 Result<Hello> decode_hello(std::span<const std::byte> body);
 Result<Begin> decode_begin(std::span<const std::byte> body);
 Result<RouteMessage> decode_route(std::span<const std::byte> body);
@@ -63,13 +69,19 @@ Result<Close> decode_close(std::span<const std::byte> body);
 Result<RouteId> decode_refresh(std::span<const std::byte> body);
 Result<std::vector<PointId>> decode_remove(std::span<const std::byte> body);
 
+Result<RouteId> decode_ask_digests(std::span<const std::byte> body);
+Result<std::vector<RouteDigest>> decode_route_digests(std::span<const std::byte> body);
+struct BucketDigests { RouteId route; std::vector<std::uint64_t> digests; };
+Result<BucketDigests> decode_bucket_digests(std::span<const std::byte> body);
+Result<RouteBuckets> decode_route_buckets(std::span<const std::byte> body);
+
 // Definitions: one frame of many points. The encoder is fed under the namespace's lock.
 class DefineEncoder {
  public:
   explicit DefineEncoder(Bytes& out) : out_(out) {}
   bool empty() const { return !open_; }
   void add(PointId id, RouteId route, std::string_view path, const Meta& meta, std::uint32_t meta_key, bool covered, Status status,
-           UtcNanoseconds source_time, const Value& value);
+           UtcNanoseconds source_time, const Value& value, bool forced = false);
   void finish();  // closes the frame, if any
 
  private:
@@ -85,7 +97,7 @@ class DefineEncoder {
 struct DefineRecord {
   PointId id;
   RouteId route;
-  bool covered;
+  bool covered, forced;
   Status status;
   UtcNanoseconds source_time;
   std::uint32_t path_at, path_size;  // into DefineFrame::paths

@@ -23,6 +23,7 @@ inline constexpr std::size_t kMaxHopEntries = 4096;
 enum class FrameType : std::uint8_t {
   hello = 1, route = 2, define = 3, remove = 4, changes = 5, position = 6, heartbeat = 7, hops = 8, ack = 9, close = 10,
   refresh = 11, stale_changes = 12, begin = 13,
+  ask_digests = 14, route_digests = 15, bucket_digests = 16, ask_repair = 17, repaired = 18,
 };
 
 enum class CloseCode : std::uint16_t {
@@ -71,6 +72,12 @@ struct Position {
   bool synchronized = false;             // all that changed before the session began has been sent
   bool caught_up = false;                // digest and points are of the sender's table now
   std::uint64_t digest = 0, points = 0;
+};
+
+// Buckets of a route: asked for (ask_repair) or done (repaired).
+struct RouteBuckets {
+  RouteId route = 0;
+  std::vector<bool> buckets;             // Namespace::kBuckets of them
 };
 
 struct Heartbeat {

@@ -8,13 +8,15 @@
 
 namespace sallyport::link {
 
-Receiver::Receiver(Namespace& ns, std::string node, std::string link, Patterns receive, Status on_loss, std::uint32_t max_points)
+Receiver::Receiver(Namespace& ns, std::string node, std::string link, Patterns receive, Status on_loss, std::uint32_t max_points,
+                   std::uint32_t rank)
     : namespace_(ns),
       node_(std::move(node)),
       link_(std::move(link)),
       receive_(std::move(receive)),
       on_loss_(on_loss),
       max_points_(max_points),
+      rank_(rank),
       provider_(ns.add_provider()),
       ids_(max_points) {}
 
@@ -36,6 +38,10 @@ void Receiver::begin(std::uint64_t peer_incarnation, const Begin& begin) {
     naming_ = true;
     held_ = {};
   }
+  compare_ = Compare::idle;
+  compare_skip_ = 0;
+  compare_backoff_ = 1;
+  requests_.clear();
   held_.incarnation = peer_incarnation;
   held_.view = begin.view;
 }
@@ -110,6 +116,7 @@ Result<void> Receiver::on_route(const RouteMessage& message) {
   } else {
     namespace_.set_route_info(route.local, info);
   }
+  if (route.local != kNoRoute) namespace_.set_route_rank(route.local, rank_ * 256 + static_cast<std::uint32_t>(info.hops.size()));
   route.named = true;
   route.upstream = message.state;
   show_upstream(route, message.renew);
@@ -134,7 +141,7 @@ Result<void> Receiver::on_define(std::span<const std::byte> body) {
         ++counters_.refused;
         continue;
       }
-      definitions_.push_back({path, &define_.metas[r.meta], {kNoPoint, r.status, r.source_time, std::move(r.value)}, r.covered});
+      definitions_.push_back({path, &define_.metas[r.meta], {kNoPoint, r.status, r.source_time, std::move(r.value)}, r.covered, r.forced});
       remote_ids.push_back(r.id);
     }
     defined_ids_.assign(definitions_.size(), kNoPoint);
@@ -154,15 +161,23 @@ Result<void> Receiver::on_define(std::span<const std::byte> body) {
       }
       known = now == kNoPoint ? 0 : now + 1;
       ids_end_ = std::max(ids_end_, remote_ids[i] + 1);
-      if (naming_ && now != kNoPoint) {
-        if (now >= named_.size()) named_.resize(std::size_t{now} + now / 2 + 64);
-        named_[now] = true;
-      }
+      if (now != kNoPoint) name(now, definitions_[i].forced);
     }
     counters_.definitions += to - from;
     from = to;
   }
   return {};
+}
+
+void Receiver::name(PointId id, bool forced) {
+  const auto set = [id](std::vector<bool>& ids) {
+    if (id >= ids.size()) ids.resize(std::size_t{id} + id / 2 + 64);
+    ids[id] = true;
+  };
+  if (naming_) set(named_);
+  if (!forced) return;
+  set(repaired_ids_);
+  ++counters_.repaired_points;
 }
 
 Result<void> Receiver::on_remove(std::span<const PointId> points) {
@@ -211,7 +226,89 @@ void Receiver::on_position(const Position& position) {
     }
     lost_since_ = 0;
     lost_what_.clear();
+    check_takeover();
   }
+  if (position.caught_up && synchronized_) compare(position);
+}
+
+void Receiver::check_takeover() {
+  const std::uint64_t version = namespace_.route_version();
+  if (!synchronized_ || version == routes_seen_) return;
+  routes_seen_ = version;
+  for (const RouteId local : namespace_.worth_defining_again(provider_)) {
+    const auto remote = std::ranges::find_if(routes_, [local](const RemoteRoute& r) { return r.named && r.local == local; });
+    if (remote != routes_.end()) encode_refresh(requests_, static_cast<RouteId>(remote - routes_.begin()));
+  }
+}
+
+// --- Digests -------------------------------------------------------------------------------------------------------------
+
+void Receiver::compare(const Position& position) {
+  const Namespace::Holding mine = namespace_.holding(provider_);
+  if (mine.digest == position.digest && mine.points == position.points) {
+    compare_skip_ = 0;
+    compare_backoff_ = 1;
+    if (compare_ == Compare::asked_routes) compare_ = Compare::idle;
+    return;
+  }
+  if (compare_ != Compare::idle) return;  // the answer is on its way
+  if (compare_skip_ > 0) {
+    --compare_skip_;
+    return;
+  }
+  compare_ = Compare::asked_routes;
+  encode_ask_digests(requests_, 0);
+}
+
+// A difference that is explained (points another route brings, points refused) is looked at again, but less and less often.
+void Receiver::give_up_comparing() {
+  compare_ = Compare::idle;
+  compare_skip_ = compare_backoff_;
+  compare_backoff_ = std::min(compare_backoff_ * 2, 64u);
+}
+
+void Receiver::on_route_digests(std::span<const RouteDigest> digests) {
+  if (compare_ != Compare::asked_routes) return;
+  for (std::size_t i = 0; i < routes_.size(); ++i) {
+    const RemoteRoute& route = routes_[i];
+    if (!route.named || route.local == kNoRoute || namespace_.is_blocked(route.local)) continue;
+    const auto theirs = std::ranges::find(digests, static_cast<RouteId>(i), &RouteDigest::route);
+    const RouteDigest expected = theirs == digests.end() ? RouteDigest{static_cast<RouteId>(i), 0, 0} : *theirs;
+    const Namespace::Holding mine = namespace_.route_holding(route.local);
+    if (mine.digest == expected.digest && mine.points == expected.points) continue;
+    ++counters_.digest_mismatches;
+    const RouteInfo info = namespace_.route_info(route.local);
+    log::warn("mirror differs from its peer; repairing", log::field("link", link_), log::field("origin", info.origin), log::field("source", info.source),
+              log::field("points_here", static_cast<std::int64_t>(mine.points)), log::field("points_there", static_cast<std::int64_t>(expected.points)));
+    encode_ask_digests(requests_, static_cast<RouteId>(i));
+    compare_ = Compare::asked_buckets;
+    return;  // one route at a time
+  }
+  give_up_comparing();
+}
+
+void Receiver::on_bucket_digests(const BucketDigests& theirs) {
+  RemoteRoute* route = remote(theirs.route);
+  if (compare_ != Compare::asked_buckets || route == nullptr || route->local == kNoRoute) return;
+  const auto mine = namespace_.bucket_digests(route->local);
+  RouteBuckets wanted{theirs.route, std::vector<bool>(Namespace::kBuckets)};
+  bool any = false;
+  for (std::size_t i = 0; i < Namespace::kBuckets; ++i) {
+    wanted.buckets[i] = mine[i] != theirs.digests[i];
+    any = any || wanted.buckets[i];
+  }
+  if (!any) return give_up_comparing();
+  repaired_ids_.clear();
+  compare_ = Compare::repairing;
+  encode(requests_, FrameType::ask_repair, wanted);
+}
+
+void Receiver::on_repaired(const RouteBuckets& done) {
+  RemoteRoute* route = remote(done.route);
+  if (compare_ != Compare::repairing || route == nullptr || route->local == kNoRoute) return;
+  counters_.repaired_points += namespace_.remove_unnamed_in(route->local, done.buckets, repaired_ids_);
+  repaired_ids_.clear();
+  give_up_comparing();  // looked at again soon: a repair that did not help must not go on for ever
 }
 
 }  // namespace sallyport::link

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "link/codec.h"
@@ -19,12 +20,14 @@ struct ReceiverCounters {
   std::uint64_t refused = 0;       // points outside what we receive, over a limit, or provided by another route
   std::uint64_t unknown = 0;       // changes to points that are not mirrored here
   std::uint64_t full_resends = 0, resumes = 0;
-  std::uint64_t digest_mismatches = 0;
+  std::uint64_t digest_mismatches = 0;  // heartbeats whose digest was not ours
+  std::uint64_t repaired_points = 0;    // sent again, or removed, because of one
 };
 
 class Receiver {
  public:
-  Receiver(Namespace& ns, std::string node, std::string link, Patterns receive, Status on_loss, std::uint32_t max_points);
+  Receiver(Namespace& ns, std::string node, std::string link, Patterns receive, Status on_loss, std::uint32_t max_points,
+           std::uint32_t rank = 0);
   ~Receiver();  // its routes and points vanish
   Receiver(const Receiver&) = delete;
   Receiver& operator=(const Receiver&) = delete;
@@ -43,6 +46,14 @@ class Receiver {
   Result<void> on_remove(std::span<const PointId> points);
   Result<void> on_changes(std::span<const std::byte> body, bool stale);
   void on_position(const Position& position);
+  // The peer's digests, asked for after a difference: narrow it down to buckets of a route, have those sent again.
+  void on_route_digests(std::span<const RouteDigest> digests);
+  void on_bucket_digests(const BucketDigests& theirs);
+  void on_repaired(const RouteBuckets& done);
+  // What is to be said to the peer: questions and refreshes. Empty most of the time.
+  Bytes take_requests() { return std::exchange(requests_, {}); }
+  // A route elsewhere changed: points that were refused here may now be ours to bring.
+  void check_takeover();
 
  private:
   struct RemoteRoute {
@@ -54,6 +65,9 @@ class Receiver {
   RouteId local_route_for(const RouteInfo& info);
   void show_upstream(RemoteRoute& route, bool renew);
   void forget_unnamed();
+  void compare(const Position& position);
+  void give_up_comparing();
+  void name(PointId id, bool forced);
   Cause local_cause() const;
 
   Namespace& namespace_;
@@ -61,6 +75,7 @@ class Receiver {
   Patterns receive_;
   Status on_loss_;
   std::uint32_t max_points_;
+  std::uint32_t rank_;
   std::uint32_t provider_;
   ReservedArray<PointId> ids_;     // peer's id → ours + 1; 0: none
   std::uint32_t ids_end_ = 0;
@@ -74,6 +89,13 @@ class Receiver {
   UtcNanoseconds lost_since_ = 0;
   std::string lost_what_;
   ReceiverCounters counters_;
+  // Comparing digests.
+  enum class Compare : std::uint8_t { idle, asked_routes, asked_buckets, repairing } compare_ = Compare::idle;
+  unsigned compare_skip_ = 0;      // positions to let pass before asking again
+  unsigned compare_backoff_ = 1;
+  std::vector<bool> repaired_ids_; // our ids named by the repair under way
+  std::uint64_t routes_seen_ = 0;  // Namespace::route_version
+  Bytes requests_;
   DefineFrame define_;             // reused
   std::vector<Definition> definitions_;
   std::vector<PointId> defined_ids_;

@@ -26,10 +26,25 @@ struct Sender::Encoder {
     close();
     encode(out, RouteMessage{news.route, news.info, news.state, news.renew, news.withdrawn});
   }
-  void define(PointId id, const Slot& slot, std::string_view path, const Meta& meta, RouteId of, bool covered) {
+  void route_digests(std::span<const RouteDigest> digests) {
+    close();
+    encode(out, digests);
+  }
+  void bucket_digests(RouteId of, std::span<const std::uint64_t> digests) {
+    close();
+    encode_bucket_digests(out, of, digests);
+  }
+  void repair(PointId id, const Slot& slot, std::string_view path, const Meta& meta, RouteId of, bool covered) {
+    define(id, slot, path, meta, of, covered, true);
+  }
+  void repaired(RouteId of, const std::vector<bool>& buckets) {
+    close();
+    encode(out, FrameType::repaired, RouteBuckets{of, buckets});
+  }
+  void define(PointId id, const Slot& slot, std::string_view path, const Meta& meta, RouteId of, bool covered, bool forced = false) {
     if (defines.empty()) close();
     const Value value = Value::share_raw({slot.bits, slot.type, slot.array, slot.blob});
-    defines.add(id, of, path, meta, slot.meta, covered, slot.status, slot.source_time, value);
+    defines.add(id, of, path, meta, slot.meta, covered, slot.status, slot.source_time, value, forced);
     ++counters.definitions;
   }
   void remove(PointId id) {
@@ -80,7 +95,7 @@ Result<std::unique_ptr<Sender>> Sender::make(Namespace& ns, std::uint64_t incarn
   return sender;
 }
 
-bool Sender::fill(Bytes& out, std::size_t budget) {
+bool Sender::fill(Bytes& out, std::size_t budget, bool with_position) {
   const std::size_t before = out.size();
   // Waiting for a decent piece of room makes decent frames.
   const std::size_t room = window_.room() >= std::min<std::size_t>(window_.window() / 4, 4096) ? window_.room() : 0;
@@ -89,7 +104,7 @@ bool Sender::fill(Bytes& out, std::size_t budget) {
   encoder.close();
   const bool wrote = out.size() > before;
   if (pulled.synchronized) synchronized_ = true;
-  if (pulled.consistent && (wrote || (pulled.caught_up && !told_caught_up_) || synchronized_ != last_.synchronized)) {
+  if (pulled.consistent && (wrote || (pulled.caught_up && (with_position || !told_caught_up_)) || synchronized_ != last_.synchronized)) {
     last_ = {pulled.seen, pulled.defined, synchronized_, pulled.caught_up, pulled.digest, pulled.points};
     encode(out, last_);
     told_caught_up_ = pulled.caught_up;

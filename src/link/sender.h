@@ -29,11 +29,14 @@ class Sender {
   const Begin& begin() const { return begin_; }
   // Appends frames, about `budget` bytes at most, less when the window is nearly closed. Returns whether to call again at
   // once; when not, the waker or an acknowledgement says when.
-  bool fill(Bytes& out, std::size_t budget);
+  // `with_position`: tell where the peer stands, and the digest, also when nothing is new.
+  bool fill(Bytes& out, std::size_t budget, bool with_position);
   // Every byte of the connection counts, since the peer acknowledges every byte.
   void on_sent(std::size_t bytes, bool data, MonotonicTime now) { window_.on_sent(bytes, data, now); }
   bool on_ack(std::uint64_t bytes, MonotonicTime now) { return window_.on_acknowledged(bytes, now); }
   void refresh(RouteId route) { cursor_.refresh(route); }
+  void ask_digests(RouteId route) { route == 0 ? cursor_.ask_route_digests() : cursor_.ask_bucket_digests(route); }
+  void repair(RouteBuckets wanted) { cursor_.repair(wanted.route, std::move(wanted.buckets)); }
   const FlowWindow& window() const { return window_; }
   const SenderCounters& counters() const { return counters_; }
   bool synchronized() const { return synchronized_; }

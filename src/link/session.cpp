@@ -145,6 +145,20 @@ Result<void> Session::handle(const Frame& frame, MonotonicTime now) {
       more_ = true;
       return {};
     }
+    case FrameType::ask_digests: {
+      const auto route = decode_ask_digests(frame.body);
+      if (!route) return std::unexpected(route.error());
+      if (sender_) sender_->ask_digests(*route);
+      more_ = true;
+      return {};
+    }
+    case FrameType::ask_repair: {
+      auto wanted = decode_route_buckets(frame.body);
+      if (!wanted) return std::unexpected(wanted.error());
+      if (sender_) sender_->repair(std::move(*wanted));
+      more_ = true;
+      return {};
+    }
     case FrameType::hops: {
       auto hops = decode_hops(frame.body);
       if (!hops) return std::unexpected(hops.error());
@@ -186,6 +200,27 @@ Result<void> Session::handle(const Frame& frame, MonotonicTime now) {
       auto position = decode_position(frame.body);
       if (!position) return std::unexpected(position.error());
       receiver_.on_position(*position);
+      take_requests();
+      return {};
+    }
+    case FrameType::route_digests: {
+      const auto digests = decode_route_digests(frame.body);
+      if (!digests) return std::unexpected(digests.error());
+      receiver_.on_route_digests(*digests);
+      take_requests();
+      return {};
+    }
+    case FrameType::bucket_digests: {
+      const auto digests = decode_bucket_digests(frame.body);
+      if (!digests) return std::unexpected(digests.error());
+      receiver_.on_bucket_digests(*digests);
+      take_requests();
+      return {};
+    }
+    case FrameType::repaired: {
+      const auto done = decode_route_buckets(frame.body);
+      if (!done) return std::unexpected(done.error());
+      receiver_.on_repaired(*done);
       return {};
     }
     default: return fail(ErrorCode::malformed, "unexpected frame");
@@ -249,6 +284,19 @@ void Session::set_hops(Bytes encoded_frame) {
   more_ = true;
 }
 
+void Session::take_requests() {
+  const Bytes requests = receiver_.take_requests();
+  if (requests.empty()) return;
+  control_.insert(control_.end(), requests.begin(), requests.end());
+  more_ = true;
+}
+
+void Session::check_takeover() {
+  if (state_ != State::running) return;
+  receiver_.check_takeover();
+  take_requests();
+}
+
 void Session::put_ack(Bytes& out) {
   encode_ack(out, received_bytes_);
   acknowledged_bytes_ = received_bytes_;
@@ -262,7 +310,8 @@ void Session::fill(Bytes& out, MonotonicTime now) {
   control_.clear();
   bool data = false;
   if (state_ == State::running) {
-    if (now >= next_heartbeat_) {
+    const bool beat = now >= next_heartbeat_;
+    if (beat) {
       Heartbeat heartbeat;
       heartbeat.sent_ns = static_cast<std::uint64_t>(now.time_since_epoch().count());
       heartbeat.echo_ns = peer_sent_ns_;
@@ -277,7 +326,7 @@ void Session::fill(Bytes& out, MonotonicTime now) {
     if (ack_wanted_ && now >= ack_due_) put_ack(out);
     if (sender_) {
       const std::size_t control_end = out.size();
-      more_ = sender_->fill(out, kFillBytes);
+      more_ = sender_->fill(out, kFillBytes, beat);
       data = out.size() > control_end;
     }
   }
@@ -289,6 +338,7 @@ void Session::tick(MonotonicTime now) {
   if (state_ == State::closed) return;
   if (state_ == State::greeting && now - started_ >= kHelloTimeout) return close(CloseCode::timeout, "no hello within 5 s");
   if (now - last_heard_ >= timeout_ && state_ == State::running) return close(CloseCode::timeout, "timeout");
+  check_takeover();
   if (now >= next_heartbeat_ || (ack_wanted_ && now >= ack_due_)) more_ = true;
 }
 

@@ -66,6 +66,9 @@ class Session {
   const Sender* sender() const { return sender_.get(); }
   const Hello& peer_hello() const { return peer_hello_; }
 
+  // A route of this node changed elsewhere: points refused here may now be ours to bring. tick() does it too.
+  void check_takeover();
+
   // Hops behind us, sent on when they change; and what the peer said of its own.
   void set_hops(Bytes encoded_frame);
   const std::vector<HopStatus>& peer_hops() const { return peer_hops_; }
@@ -80,6 +83,7 @@ class Session {
   Result<void> handle_close(const Frame& frame);
   void end(const std::string& reason);
   void put_ack(Bytes& out);
+  void take_requests();
   void note_data(MonotonicTime now);
 
   Namespace& namespace_;

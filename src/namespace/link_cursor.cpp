@@ -44,6 +44,12 @@ void LinkCursor::refresh(RouteId route) {
   rescan_next_ = 0;
 }
 
+void LinkCursor::repair(RouteId route, std::vector<bool> buckets) {
+  const std::lock_guard lock(im_.mutex);
+  buckets.resize(Namespace::kBuckets);
+  if (route != 0 && route < im_.routes.size() && repair_.route == 0) repair_ = {route, std::move(buckets), 0};
+}
+
 bool LinkCursor::route_allowed(const Route& route) const {
   if (route.provider == 0 || route.provider == own_provider_) return false;
   return std::find(route.info.hops.begin(), route.info.hops.end(), peer_) == route.info.hops.end();
@@ -54,13 +60,13 @@ LinkCursor::Allowed LinkCursor::decide(const Cell& cell) const {
 }
 
 bool LinkCursor::idle() const {
-  return route_version_ == im_.route_version && !lifts_pending_ && !rescan_active_ && !cursor_.definitions.active &&
+  return route_version_ == im_.route_version && !lifts_pending_ && !rescan_active_ && repair_.route == 0 && !cursor_.definitions.active &&
          !cursor_.changes.active && cursor_.defined == im_.definitions.head() && cursor_.seen == im_.changes.head();
 }
 
 bool LinkCursor::idle_and_armed() {
   const std::lock_guard lock(im_.mutex);
-  if (!idle()) return false;
+  if (!idle() || route_digests_wanted_ || buckets_wanted_ != 0) return false;
   if (!wake_->armed.exchange(true)) im_.armed.fetch_add(1);
   return true;
 }

@@ -20,6 +20,11 @@ struct RouteNews {
   bool withdrawn;  // the peer must forget the route and its points: they now come through the peer itself
 };
 
+struct RouteDigest {
+  RouteId route;
+  std::uint64_t points, digest;
+};
+
 // An encoder has, all called with the namespace's lock held, so they must only write to memory:
 //   bool full() const;         // no room for definitions and changes
 //   bool routes_full() const;  // no room even for routes, which may overtake
@@ -27,6 +32,10 @@ struct RouteNews {
 //   void define(PointId, const Slot&, std::string_view path, const Meta&, RouteId, bool covered);
 //   void remove(PointId);
 //   void change(PointId, const Slot&, bool covered);
+//   void route_digests(std::span<const RouteDigest>);
+//   void bucket_digests(RouteId, std::span<const std::uint64_t>);
+//   void repair(PointId, …as define);
+//   void repaired(RouteId, const std::vector<bool>& buckets);
 class LinkCursor {
  public:
   // `peer`: routes that already came through it are not sent to it. `own_provider`: nor what this link itself brought.
@@ -41,6 +50,11 @@ class LinkCursor {
   void resume(Revision seen, std::uint64_t defined);
   // The peer asks for everything of a route again.
   void refresh(RouteId route);
+
+  // Questions of a peer whose digest differs; answered when it has been told everything.
+  void ask_route_digests() { route_digests_wanted_ = true; }
+  void ask_bucket_digests(RouteId route) { buckets_wanted_ = route; }
+  void repair(RouteId route, std::vector<bool> buckets);
 
   struct Pulled {
     bool more = false;           // stopped because the encoder was full or enough was looked at
@@ -86,6 +100,9 @@ class LinkCursor {
   template <typename Encoder> void pull_changes(Encoder& encoder);
   template <typename Encoder> void tell_definition(Encoder& encoder, PointId id);
   template <typename Encoder> void tell_change(Encoder& encoder, PointId id);
+  template <typename Encoder, typename Visit> void tell_edges(Encoder& encoder, PointId id, Visit&& visit_edges);
+  template <typename Encoder> void pull_repair(Encoder& encoder);
+  template <typename Encoder> void answer_questions(Encoder& encoder);
   bool lift_is_due(const Route& route) const {
     return !cursor_.changes.active && !cursor_.definitions.active && cursor_.seen >= route.lift_revision &&
            cursor_.defined >= route.lift_definition;
@@ -106,6 +123,13 @@ class LinkCursor {
   std::vector<bool> rescan_;       // routes to define again, ids from rescan_next_ on
   bool rescan_active_ = false;
   PointId rescan_next_ = 0;
+  bool route_digests_wanted_ = false;
+  RouteId buckets_wanted_ = 0;
+  struct Repair {
+    RouteId route = 0;               // 0: none
+    std::vector<bool> buckets;
+    PointId next = 0;
+  } repair_;
   std::size_t looked_ = 0;
 };
 
@@ -154,8 +178,8 @@ void LinkCursor::tell_definition(Encoder& encoder, PointId id) {
   const Slot& slot = im_.table[id];
   if (slot.present && allowed(slot)) {
     encoder.define(id, slot, im_.table.path(slot), *im_.table.meta(slot.meta), im_.cells[slot.cell].route, im_.covered(slot));
-  } else if (!slot.present || slot.reused) {
-    if (slot.reused || allowed(slot)) encoder.remove(id);
+  } else if (slot.reused || (!slot.present && allowed(slot))) {
+    encoder.remove(id);
   }
 }
 
@@ -205,6 +229,13 @@ inline void LinkCursor::tell_change(Encoder& encoder, PointId id) {
   encoder.change(id, slot, im_.covered(slot));
 }
 
+template <typename Encoder, typename Visit>
+void LinkCursor::tell_edges(Encoder& encoder, PointId id, Visit&& visit_edges) {
+  const Slot& slot = im_.table[id];
+  if (!slot.present || !allowed(slot) || !cursor_.knows(slot, id) || in_rescan(slot, id)) return;
+  visit_edges([&](const Slot& edge) { encoder.change(id, edge, im_.covered(edge)); });
+}
+
 template <typename Encoder>
 void LinkCursor::pull_changes(Encoder& encoder) {
   constexpr std::uint64_t kAhead = 12;  // slots fetched into the cache ahead of use
@@ -214,7 +245,10 @@ void LinkCursor::pull_changes(Encoder& encoder) {
       for (; scan.next < im_.table.end(); ++looked_) {
         if (encoder.full() || looked_ >= kLookPerPull) return;
         const PointId id = scan.next++;
-        if (im_.table[id].revision > cursor_.seen) tell_change(encoder, id);
+        const Slot& slot = im_.table[id];
+        if (slot.revision <= cursor_.seen) continue;
+        if (slot.burst > 1) tell_edges(encoder, id, [&](auto&& tell) { im_.edges_after(id, cursor_.seen, tell); });
+        tell_change(encoder, id);
       }
       scan.active = false;
       cursor_.seen = scan.target;
@@ -229,9 +263,52 @@ void LinkCursor::pull_changes(Encoder& encoder) {
         const std::uint64_t number = ++cursor_.seen;
         if (number + kAhead <= head) __builtin_prefetch(&im_.table[im_.changes.at(number + kAhead)]);
         const PointId id = im_.changes.at(number);
-        if (im_.table[id].revision == number) tell_change(encoder, id);
+        const Slot& slot = im_.table[id];
+        if (slot.revision == number) [[likely]] tell_change(encoder, id);
+        else if (slot.burst > 1) tell_edges(encoder, id, [&](auto&& tell) { im_.edge_at(id, number, tell); });
       }
     }
+  }
+}
+
+template <typename Encoder>
+void LinkCursor::pull_repair(Encoder& encoder) {
+  for (; repair_.next < im_.table.end(); ++looked_) {
+    if (encoder.full() || looked_ >= kLookPerPull) return;
+    const PointId id = repair_.next++;
+    const Slot& slot = im_.table[id];
+    if (!slot.present || im_.cells[slot.cell].route != repair_.route || !repair_.buckets[bucket_of(slot.path_hash)]) continue;
+    if (!allowed(slot) || !cursor_.knows(slot, id)) continue;
+    encoder.repair(id, slot, im_.table.path(slot), *im_.table.meta(slot.meta), repair_.route, im_.covered(slot));
+  }
+  if (encoder.full()) return;
+  encoder.repaired(repair_.route, repair_.buckets);
+  repair_ = {};
+}
+
+// Only when the peer has been told everything: then its digests should be ours.
+template <typename Encoder>
+void LinkCursor::answer_questions(Encoder& encoder) {
+  if (route_digests_wanted_) {
+    std::vector<RouteDigest> digests(im_.routes.size());
+    for (const Cell& cell : im_.cells) {
+      if (cell.points == 0 || !cell.views.test(view_) || !route_allowed(im_.routes[cell.route])) continue;
+      digests[cell.route].route = cell.route;
+      digests[cell.route].points += cell.points;
+      digests[cell.route].digest += cell.digest;
+    }
+    std::erase_if(digests, [](const RouteDigest& d) { return d.points == 0; });
+    encoder.route_digests(digests);
+    route_digests_wanted_ = false;
+  }
+  if (buckets_wanted_ != 0) {
+    std::vector<std::uint64_t> buckets(Namespace::kBuckets);
+    for (PointId id = 0; id < im_.table.end(); ++id) {
+      const Slot& slot = im_.table[id];
+      if (slot.present && im_.cells[slot.cell].route == buckets_wanted_ && allowed(slot)) buckets[bucket_of(slot.path_hash)] += digest_of(slot);
+    }
+    encoder.bucket_digests(buckets_wanted_, buckets);
+    buckets_wanted_ = 0;
   }
 }
 
@@ -248,9 +325,11 @@ LinkCursor::Pulled LinkCursor::pull(Encoder& encoder) {
   if (looked_ >= kLookPerPull / 2) looked_ = kLookPerPull / 2;
   pull_rescan(encoder);
   pull_definitions(encoder);
+  if (repair_.route != 0) pull_repair(encoder);
   if (lifts_pending_) pull_routes(encoder);
   pulled.caught_up = idle();
-  pulled.more = !pulled.caught_up;
+  if (pulled.caught_up && !encoder.full()) answer_questions(encoder);
+  pulled.more = !pulled.caught_up || route_digests_wanted_ || buckets_wanted_ != 0;
   pulled.consistent = !rescan_active_;
   pulled.synchronized = !rescan_active_ && !cursor_.changes.active && !cursor_.definitions.active &&
                         cursor_.seen >= start_seen_ && cursor_.defined >= start_defined_;

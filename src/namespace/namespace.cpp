@@ -61,10 +61,23 @@ void Namespace::Impl::move_to_cell(Slot& slot, CellId cell) {
   to.digest += digest;
   ++to.points;
   ++routes[to.route].points;
+  slot.reused = slot.reused || from.route != to.route;  // who may not see the new route must be told it is gone
   slot.cell = cell;
 }
 
+void Namespace::Impl::keep_edge(PointId id, const Slot& slot) {
+  if (slot.revision == 0) return;
+  auto& kept = edges[id].kept;
+  if (kept.size() + 1 >= slot.burst && !kept.empty()) kept.erase(kept.begin());
+  kept.push_back({slot.revision, slot.source_time, slot.status, slot.stale, table.value(slot)});
+}
+
+void Namespace::Impl::block(Route& route, RouteId by) {
+  if (std::ranges::find(route.blocked_by, by) == route.blocked_by.end()) route.blocked_by.push_back(by);
+}
+
 inline void Namespace::Impl::set(PointId id, Slot& slot, Change& change, bool stale) {
+  if (slot.burst > 1) [[unlikely]] keep_edge(id, slot);
   std::uint64_t& digest = cells[slot.cell].digest;
   digest -= digest_of(slot);
   table.set_value(slot, std::move(change.value));
@@ -205,6 +218,32 @@ void Namespace::set_route_info(RouteId id, RouteInfo info) {
   impl_->wake();
 }
 
+void Namespace::set_route_rank(RouteId id, std::uint32_t rank) {
+  const std::lock_guard lock(impl_->mutex);
+  if (impl_->routes[id].rank == rank) return;
+  impl_->routes[id].rank = rank;
+  ++impl_->route_version;  // the route's own version stays: peers need not be told
+}
+
+std::vector<RouteId> Namespace::worth_defining_again(std::uint32_t provider) {
+  const std::lock_guard lock(impl_->mutex);
+  std::vector<RouteId> worth;
+  for (std::size_t i = 1; i < impl_->routes.size(); ++i) {
+    Route& route = impl_->routes[i];
+    if (route.provider != provider || route.covered) continue;
+    const auto yields = [&](RouteId by) { return impl_->routes[by].points == 0 || impl_->gives_way(impl_->routes[by], route); };
+    if (std::erase_if(route.blocked_by, yields) > 0) worth.push_back(static_cast<RouteId>(i));
+  }
+  return worth;
+}
+
+bool Namespace::is_blocked(RouteId route) const {
+  const std::lock_guard lock(impl_->mutex);
+  return !impl_->routes[route].blocked_by.empty();
+}
+
+std::uint64_t Namespace::route_version() const { return impl_->route_version.load(std::memory_order_relaxed); }
+
 void Namespace::remove_route(RouteId id) {
   std::vector<PointId> points;
   {
@@ -218,6 +257,7 @@ void Namespace::remove_route(RouteId id) {
   const std::lock_guard lock(impl_->mutex);
   impl_->routes[id].covered = false;
   impl_->routes[id].provider = 0;  // free for another
+  impl_->routes[id].version = ++impl_->route_version;
 }
 
 void Namespace::cover(RouteId id, Status overlay, const Cause& cause, bool renew) {
@@ -281,6 +321,7 @@ struct Definer {
     slot.burst = d.meta ? d.meta->burst : 0;
     slot.status = 0;
     slot.source_time = 0;
+    slot.revision = 0;
     Cell& cell = im.cells[slot.cell];
     cell.digest += digest_of(slot);
     ++cell.points;
@@ -293,18 +334,29 @@ struct Definer {
   PointId renew(PointId id, const Definition& d) {
     Slot& slot = im.table[id];
     const RouteId owner = im.cells[slot.cell].route;
+    bool older = false;  // the new route is behind what is here: its next change will be newer
     if (owner != route) {
-      const Route& other = im.routes[owner];
-      if (!other.covered && other.provider != im.routes[route].provider) {
+      Route& other = im.routes[owner];
+      Route& mine = im.routes[route];
+      if (!im.gives_way(other, mine)) {
+        Namespace::Impl::block(mine, owner);
         return refuse(d.path, "already provided by source '" + other.info.source + "' of node '" + other.info.origin + "'");
       }
+      if (other.provider != mine.provider) Namespace::Impl::block(other, route);
+      older = !d.forced && d.first.source_time < slot.source_time;
       im.move_to_cell(slot, im.cell_for(route, im.cells[slot.cell].views));
       im.touch_definition(id);
     }
     if (d.meta && *im.table.meta(slot.meta) != *d.meta) {
       im.table.release_meta(std::exchange(slot.meta, im.table.intern_meta(*d.meta)));
       slot.burst = d.meta->burst;
+      if (slot.burst < 2) im.edges.erase(id);
       im.touch_definition(id);
+    }
+    if (older) {
+      slot.stale = d.covered;
+      slot.revision = im.changes.append(id);
+      return id;
     }
     const bool same = slot.status == d.first.status && slot.source_time == d.first.source_time && im.table.value(slot) == d.first.value;
     if (!same || slot.stale != d.covered) set_value(id, d);
@@ -343,6 +395,7 @@ void Namespace::Impl::erase(PointId id, Slot& slot) {
   cell.digest -= digest_of(slot);
   --cell.points;
   --routes[cell.route].points;
+  if (slot.burst > 1) edges.erase(id);
   table.erase(id);
   touch_definition(id);
 }
@@ -429,6 +482,42 @@ std::uint64_t Namespace::apply_from(std::uint32_t provider, std::span<Change> ch
   }
   impl_->wake();
   return passed_over;
+}
+
+Namespace::Holding Namespace::route_holding(RouteId route) const {
+  const std::lock_guard lock(impl_->mutex);
+  Holding holding;
+  for (const Cell& cell : impl_->cells) {
+    if (cell.route != route) continue;
+    holding.points += cell.points;
+    holding.digest += cell.digest;
+  }
+  return holding;
+}
+
+std::vector<std::uint64_t> Namespace::bucket_digests(RouteId route) const {
+  std::vector<std::uint64_t> digests(kBuckets);
+  const std::lock_guard lock(impl_->mutex);
+  for (PointId id = 0; id < impl_->table.end(); ++id) {
+    const Slot& slot = impl_->table[id];
+    if (slot.present && impl_->cells[slot.cell].route == route) digests[bucket_of(slot.path_hash)] += digest_of(slot);
+  }
+  return digests;
+}
+
+std::size_t Namespace::remove_unnamed_in(RouteId route, const std::vector<bool>& buckets, const std::vector<bool>& keep) {
+  std::vector<PointId> gone;
+  {
+    const std::lock_guard lock(impl_->mutex);
+    for (PointId id = 0; id < impl_->table.end(); ++id) {
+      const Slot& slot = impl_->table[id];
+      if (slot.present && impl_->cells[slot.cell].route == route && buckets[bucket_of(slot.path_hash)] && (id >= keep.size() || !keep[id])) {
+        gone.push_back(id);
+      }
+    }
+  }
+  remove(route, gone);
+  return gone.size();
 }
 
 // --- Reading ---------------------------------------------------------------------------------------------------------

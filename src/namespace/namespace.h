@@ -40,6 +40,7 @@ struct Definition {
   const Meta* meta = nullptr;
   Change first;        // value, status, source time at definition; `point` is ignored
   bool covered = false;  // the first value is itself stale (see Namespace::apply)
+  bool forced = false;   // part of a repair: holds even against a newer source time
 };
 
 struct NamespaceCounts {
@@ -116,10 +117,18 @@ class Namespace {
   // A route begins uncovered. Routes are few. provider 0: a provider of its own. limit: too many routes.
   Result<RouteId> add_route(RouteInfo info, std::uint32_t provider = 0);
   void set_route_info(RouteId route, RouteInfo info);
+  // Of several routes that bring the same point the one of the lowest rank wins, among those not covered. Default 0.
+  void set_route_rank(RouteId route, std::uint32_t rank);
+  // Routes of this provider that were refused points, or had them taken over, by a route that would now give way: define
+  // their points again. Each is named once per such event.
+  std::vector<RouteId> worth_defining_again(std::uint32_t provider);
+  bool is_blocked(RouteId route) const;   // some of its points are brought by another route
+  // Grows with every change to a route. Any thread, without the lock.
+  std::uint64_t route_version() const;
   // Removes its points, then the route; the id may be used again.
   void remove_route(RouteId route);
   // Defines points of a route, or renews metadata and value of those already there. ids[i] is kNoPoint where point i was
-  // refused: its path is bad, the table is full, or another route that is not covered provides it already. Returns how
+  // refused: its path is bad, the table is full, or a live route of no higher rank provides it already. Returns how
   // many were refused, by the first reason met.
   struct Refused { std::uint32_t count = 0; std::string first_reason; };
   Refused define(RouteId route, std::span<const Definition> definitions, std::span<PointId> ids);
@@ -136,6 +145,12 @@ class Namespace {
   // Points and digest of what a provider brought: compared with what the peer says it sent.
   struct Holding { std::uint64_t points = 0, digest = 0; };
   Holding holding(std::uint32_t provider) const;
+  Holding route_holding(RouteId route) const;
+  // Digests of a route's points in kBuckets parts by path: narrows a difference down. Goes through the whole table.
+  static constexpr std::size_t kBuckets = 1024;
+  std::vector<std::uint64_t> bucket_digests(RouteId route) const;
+  // Removes the route's points that lie in one of these buckets and are not set in `keep`; returns how many.
+  std::size_t remove_unnamed_in(RouteId route, const std::vector<bool>& buckets, const std::vector<bool>& keep);
   // Lays an overlay over every point of the route, or lifts it. While it lies, points that change are no longer covered:
   // they are live. `renew` false only changes what an overlay that lies there says; points that are live stay so.
   void cover(RouteId route, Status overlay, const Cause& cause, bool renew = true);

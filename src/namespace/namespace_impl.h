@@ -44,6 +44,20 @@ struct Route {
   Revision lift_revision = 0;          // head when the overlay was lifted
   std::uint64_t lift_definition = 0;
   std::uint64_t points = 0;
+  std::uint32_t rank = 0;
+  std::vector<RouteId> blocked_by;     // routes that kept points from this one
+};
+
+// Changes of a point that asks for its edges: those before the last one.
+struct Edges {
+  struct Edge {
+    Revision revision;
+    UtcNanoseconds source_time;
+    Status status;
+    bool stale;
+    Value value;
+  };
+  std::vector<Edge> kept;  // oldest first, at most Meta::burst - 1
 };
 
 // Someone to be woken. Shared, so that waking needs no lock of the namespace.
@@ -80,7 +94,8 @@ struct Namespace::Impl {
   Log changes;
   Log definitions;
   std::vector<Route> routes;
-  std::uint64_t route_version = 0;
+  std::atomic<std::uint64_t> route_version = 0;   // written under the lock
+  std::unordered_map<PointId, Edges> edges;
   std::vector<Cell> cells;
   std::unordered_map<std::uint64_t, std::vector<CellId>> cell_index;  // by hash of (route, views)
   std::uint32_t next_provider = 1;
@@ -109,6 +124,15 @@ struct Namespace::Impl {
     return covered(slot) ? overlaid(slot.status, routes[cells[slot.cell].route].overlay) : slot.status;
   }
   void set(PointId id, Slot& slot, Change& change, bool stale);
+  void keep_edge(PointId id, const Slot& slot);
+  // Calls visit(edge slot) for the kept edge of this revision, or for all after `seen`, oldest first. The slot is a copy
+  // that borrows its value.
+  template <typename Visit> void edge_at(PointId id, Revision revision, Visit&& visit) const;
+  template <typename Visit> void edges_after(PointId id, Revision seen, Visit&& visit) const;
+  bool gives_way(const Route& owner, const Route& challenger) const {
+    return owner.provider == challenger.provider || (!challenger.covered && (owner.covered || challenger.rank < owner.rank));
+  }
+  static void block(Route& route, RouteId by);
   void touch_definition(PointId id) { table[id].defined = definitions.append(id); }
   void move_to_cell(Slot& slot, CellId cell);
   std::uint64_t oldest_definition_read() const;
@@ -122,5 +146,45 @@ struct Namespace::Impl {
   void add_waiting(std::shared_ptr<WakeSlot> slot);
   void remove_waiting(const std::shared_ptr<WakeSlot>& slot);
 };
+
+inline Slot edge_slot(const Slot& slot, const Edges::Edge& edge) {
+  Slot copy = slot;
+  copy.revision = edge.revision;
+  copy.source_time = edge.source_time;
+  copy.status = edge.status;
+  copy.stale = edge.stale;
+  Value value = edge.value;
+  const Value::Raw raw = std::move(value).release_raw();
+  copy.bits = raw.bits;
+  copy.type = raw.type;
+  copy.array = raw.array;
+  copy.blob = raw.blob;
+  return copy;
+}
+inline void release_edge_slot(const Slot& copy) { static_cast<void>(Value::adopt_raw({copy.bits, copy.type, copy.array, copy.blob})); }
+
+template <typename Visit>
+void Namespace::Impl::edge_at(PointId id, Revision revision, Visit&& visit) const {
+  const auto found = edges.find(id);
+  if (found == edges.end()) return;
+  for (const Edges::Edge& edge : found->second.kept) {
+    if (edge.revision != revision) continue;
+    const Slot copy = edge_slot(table[id], edge);
+    visit(copy);
+    release_edge_slot(copy);
+  }
+}
+
+template <typename Visit>
+void Namespace::Impl::edges_after(PointId id, Revision seen, Visit&& visit) const {
+  const auto found = edges.find(id);
+  if (found == edges.end()) return;
+  for (const Edges::Edge& edge : found->second.kept) {
+    if (edge.revision <= seen) continue;
+    const Slot copy = edge_slot(table[id], edge);
+    visit(copy);
+    release_edge_slot(copy);
+  }
+}
 
 }  // namespace sallyport

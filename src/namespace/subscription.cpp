@@ -58,8 +58,8 @@ struct Subscription::State {
   std::size_t max = 0, looked = 0;
   bool full() const { return batch->updates.size() >= max || looked >= kLookPerPull; }
 
-  void emit(PointId id, UpdateKind kind) {
-    const Slot& slot = im.table[id];
+  void emit(PointId id, UpdateKind kind) { emit(id, im.table[id], kind); }
+  void emit(PointId id, const Slot& slot, UpdateKind kind) {
     Update& update = batch->updates.emplace_back();
     update.point = id;
     update.route = im.cells[slot.cell].route;
@@ -147,13 +147,22 @@ struct Subscription::State {
     if (cursor.knows(im.table[id], id) && im.table[id].present && match.matches(im.table, id)) emit(id, UpdateKind::value);
   }
 
+  template <typename Visit>
+  void tell_edges(PointId id, Visit&& visit_edges) {
+    if (!cursor.knows(im.table[id], id) || !im.table[id].present || !match.matches(im.table, id)) return;
+    visit_edges([&](const Slot& edge) { emit(id, edge, UpdateKind::value); });
+  }
+
   void pull_changes() {
     Cursor::Scan& scan = cursor.changes;
     while (!full()) {
       if (scan.active) {
         for (; scan.next < im.table.end() && !full(); ++looked) {
           const PointId id = scan.next++;
-          if (im.table[id].revision > cursor.seen) tell_change(id);
+          const Slot& slot = im.table[id];
+          if (slot.revision <= cursor.seen) continue;
+          if (slot.burst > 1) tell_edges(id, [&](auto&& tell) { im.edges_after(id, cursor.seen, tell); });
+          tell_change(id);
         }
         if (scan.next < im.table.end()) return;
         scan.active = false;
@@ -166,7 +175,9 @@ struct Subscription::State {
         const std::uint64_t number = ++cursor.seen;
         ++looked;
         const PointId id = im.changes.at(number);
-        if (im.table[id].revision == number) tell_change(id);
+        const Slot& slot = im.table[id];
+        if (slot.revision == number) tell_change(id);
+        else if (slot.burst > 1) tell_edges(id, [&](auto&& tell) { im.edge_at(id, number, tell); });
       }
     }
   }

@@ -110,7 +110,7 @@ Table::~Table() {
 
 PointId Table::find(std::string_view wanted, std::uint64_t hash) const {
   const std::size_t mask = buckets_.size() - 1;
-  for (std::size_t at = bucket_of(hash);; at = (at + 1) & mask) {
+  for (std::size_t at = home_of(hash);; at = (at + 1) & mask) {
     const PointId id = buckets_[at];
     if (id == kNoPoint) return kNoPoint;
     if (slots_[id].path_hash == hash && path(slots_[id]) == wanted) return id;
@@ -161,7 +161,7 @@ PointId Table::insert(std::string_view text, std::uint64_t hash, std::uint64_t r
   slot.present = true;
   if (std::size_t{++count_} * 4 > buckets_.size() * 3) rehash(buckets_.size() * 2);
   const std::size_t mask = buckets_.size() - 1;
-  std::size_t bucket = bucket_of(hash);
+  std::size_t bucket = home_of(hash);
   while (buckets_[bucket] != kNoPoint) bucket = (bucket + 1) & mask;
   buckets_[bucket] = id;
   return id;
@@ -169,11 +169,11 @@ PointId Table::insert(std::string_view text, std::uint64_t hash, std::uint64_t r
 
 void Table::erase(PointId id) {
   const std::size_t mask = buckets_.size() - 1;
-  std::size_t hole = bucket_of(slots_[id].path_hash);
+  std::size_t hole = home_of(slots_[id].path_hash);
   while (buckets_[hole] != id) hole = (hole + 1) & mask;
   // Backward shift: no tombstones, so probes stay short however much comes and goes.
   for (std::size_t next = (hole + 1) & mask; buckets_[next] != kNoPoint; next = (next + 1) & mask) {
-    const std::size_t home = bucket_of(slots_[buckets_[next]].path_hash);
+    const std::size_t home = home_of(slots_[buckets_[next]].path_hash);
     if (((next - home) & mask) >= ((next - hole) & mask)) {
       buckets_[hole] = buckets_[next];
       hole = next;
@@ -195,7 +195,7 @@ void Table::rehash(std::size_t size) {
   const std::size_t mask = size - 1;
   for (const PointId id : old) {
     if (id == kNoPoint) continue;
-    std::size_t bucket = bucket_of(slots_[id].path_hash);
+    std::size_t bucket = home_of(slots_[id].path_hash);
     while (buckets_[bucket] != kNoPoint) bucket = (bucket + 1) & mask;
     buckets_[bucket] = id;
   }

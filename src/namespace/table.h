@@ -37,7 +37,7 @@ struct alignas(64) Slot {
   bool blob : 1;
   bool present : 1;
   bool stale : 1;            // came already covered: not live although newer than the overlay
-  bool reused : 1;           // another point had this id before
+  bool reused : 1;           // readers may know this id as another point, or of another route
   std::uint8_t burst;
 };
 static_assert(sizeof(Slot) == 64);
@@ -53,6 +53,7 @@ struct Cell {
 
 // What one point adds to a digest: path, type, value, status and source time, mixed so that sums do not cancel.
 std::uint64_t digest_of(const Slot& slot);
+constexpr std::size_t bucket_of(std::uint64_t path_hash) { return path_hash >> 54; }  // of Namespace::kBuckets
 std::uint64_t hash_path(std::string_view path);  // SipHash-1-3 under a fixed key: equal on every node, hard to collide
 std::uint64_t hash_bytes(std::span<const std::byte> bytes);
 
@@ -93,7 +94,7 @@ class Table {
 
  private:
   void rehash(std::size_t buckets);
-  std::size_t bucket_of(std::uint64_t hash) const { return (hash ^ seed_) * 0x9E3779B97F4A7C15ull >> shift_; }
+  std::size_t home_of(std::uint64_t hash) const { return (hash ^ seed_) * 0x9E3779B97F4A7C15ull >> shift_; }
   std::optional<std::uint32_t> allocate_path(std::size_t size);
   void free_path(std::uint32_t at, std::size_t size);
 
