@@ -18,7 +18,8 @@ constexpr int kAlertBase =
 
 std::string quoted(const X509_NAME* name) { return "'" + display_name(name) + "'"; }
 
-std::string describe_certificate_error(int error, const X509& certificate) {
+// `certificate` is the one of the chain that was found wanting, `leaf` the peer's own.
+std::string describe_certificate_error(int error, const X509& certificate, const X509& leaf) {
   const CertificateInfo info = certificate_info(certificate);
   const std::string whose = "peer's certificate '" + info.name + "'";
   switch (error) {
@@ -33,7 +34,8 @@ std::string describe_certificate_error(int error, const X509& certificate) {
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
     case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-      return whose + " was issued by " + quoted(X509_get_issuer_name(&certificate)) +
+      return "peer's certificate " + quoted(X509_get_subject_name(&leaf)) + " was issued by " +
+             quoted(X509_get_issuer_name(&certificate)) +
              " with a key that is not in our trust file: a foreign authority";
     case X509_V_ERR_INVALID_PURPOSE:
       return whose + " may not be used for this side of TLS (extended key usage)";
@@ -104,7 +106,9 @@ std::string describe_reason(int reason) {
     case SSL_R_NO_SUITABLE_KEY_SHARE:
       return std::string(kNoPostQuantum);
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
-      return "peer showed no certificate; give it one from `sallyport keys issue`";
+      return "peer showed no certificate, or has none of a kind we accept (RSA is not); give it one from `sallyport "
+             "keys "
+             "issue`";
     case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
     case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS:
     case SSL_R_WRONG_SIGNATURE_TYPE:
@@ -114,6 +118,8 @@ std::string describe_reason(int reason) {
     case SSL_R_EXCESSIVE_MESSAGE_SIZE:
     case SSL_R_LENGTH_TOO_LONG:
       return "peer sent a handshake message that is too large";
+    case SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC:
+      return "what arrived was damaged on the way, or tampered with (bad record MAC)";
     case SSL_R_UNEXPECTED_EOF_WHILE_READING:
       return "connection closed by peer without a TLS goodbye";
     default:
@@ -176,10 +182,11 @@ int check_peer_certificate(int chain_ok, X509_STORE_CTX* context) {
   const auto* ssl = static_cast<const SSL*>(X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
   auto* check = static_cast<PeerCheck*>(SSL_get_app_data(ssl));
   const X509* certificate = X509_STORE_CTX_get_current_cert(context);
-  if (check == nullptr || certificate == nullptr) return 0;
+  const X509* leaf = X509_STORE_CTX_get0_cert(context);
+  if (check == nullptr || certificate == nullptr || leaf == nullptr) return 0;
   if (chain_ok == 0) {
     if (check->failure.empty()) {
-      check->failure = describe_certificate_error(X509_STORE_CTX_get_error(context), *certificate);
+      check->failure = describe_certificate_error(X509_STORE_CTX_get_error(context), *certificate, *leaf);
     }
     return 0;
   }
