@@ -95,7 +95,7 @@ std::string status_text(UA_StatusCode code) {
     case UA_STATUSCODE_BADCONNECTIONCLOSED:
     case UA_STATUSCODE_BADSECURECHANNELCLOSED:
     case UA_STATUSCODE_BADNOTCONNECTED:
-    case UA_STATUSCODE_BADSERVERNOTCONNECTED: return "connection closed by the server (" + name + ")";
+    case UA_STATUSCODE_BADSERVERNOTCONNECTED: return "connection closed by the server";
     case UA_STATUSCODE_BADTIMEOUT:
     case UA_STATUSCODE_BADREQUESTTIMEOUT: return "the server does not answer (" + name + ")";
     case UA_STATUSCODE_BADUSERACCESSDENIED:
