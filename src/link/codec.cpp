@@ -148,7 +148,7 @@ Result<Begin> decode_begin(std::span<const std::byte> body) {
 void encode(Bytes& out, const RouteMessage& m) {
   FrameWriter w(out, FrameType::route);
   w.number<std::uint16_t>(m.route);
-  w.number<std::uint8_t>(static_cast<std::uint8_t>((m.state.covered ? 1 : 0) | (m.renew ? 2 : 0) | (m.withdrawn ? 4 : 0)));
+  w.number<std::uint8_t>(static_cast<std::uint8_t>((m.state.covered ? 1 : 0) | (m.renew ? 2 : 0) | (m.withdrawn ? 4 : 0) | (m.state.complete ? 8 : 0)));
   w.text(cut(m.info.origin, kMaxName));
   w.text(cut(m.info.source, kMaxName));
   w.number<std::uint8_t>(static_cast<std::uint8_t>(m.info.hops.size()));
@@ -163,10 +163,11 @@ Result<RouteMessage> decode_route(std::span<const std::byte> body) {
   RouteMessage m;
   m.route = in.number<std::uint16_t>();
   const auto flags = in.number<std::uint8_t>();
-  if (flags > 7) return malformed("route: unknown flags");
+  if (flags > 15) return malformed("route: unknown flags");
   m.state.covered = flags & 1;
   m.renew = flags & 2;
   m.withdrawn = flags & 4;
+  m.state.complete = flags & 8;
   m.info.origin = in.text(kMaxName);
   m.info.source = in.text(kMaxName);
   const auto hops = in.number<std::uint8_t>();
@@ -188,7 +189,7 @@ Result<RouteMessage> decode_route(std::span<const std::byte> body) {
 
 void encode(Bytes& out, const Position& p) {
   FrameWriter w(out, FrameType::position);
-  w.number<std::uint8_t>(static_cast<std::uint8_t>((p.synchronized ? 1 : 0) | (p.caught_up ? 2 : 0)));
+  w.number<std::uint8_t>(static_cast<std::uint8_t>((p.synchronized ? 1 : 0) | (p.caught_up ? 2 : 0) | (p.complete ? 4 : 0)));
   w.varint(p.seen);
   w.varint(p.defined);
   if (!p.caught_up) return;
@@ -200,9 +201,10 @@ Result<Position> decode_position(std::span<const std::byte> body) {
   ByteReader in(body);
   Position p;
   const auto flags = in.number<std::uint8_t>();
-  if (flags > 3) return malformed("position: unknown flags");
+  if (flags > 7) return malformed("position: unknown flags");
   p.synchronized = flags & 1;
   p.caught_up = flags & 2;
+  p.complete = flags & 4;
   p.seen = in.varint();
   p.defined = in.varint();
   if (p.caught_up) {

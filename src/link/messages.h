@@ -70,6 +70,7 @@ struct Position {
   Revision seen = 0;
   std::uint64_t defined = 0;
   bool synchronized = false;             // all that changed before the session began has been sent
+  bool complete = false;                 // routes not told are gone
   bool caught_up = false;                // digest and points are of the sender's table now
   std::uint64_t digest = 0, points = 0;
 };

@@ -18,10 +18,13 @@ Receiver::Receiver(Namespace& ns, std::string node, std::string link, Patterns r
       max_points_(max_points),
       rank_(rank),
       provider_(ns.add_provider()),
-      ids_(max_points) {}
+      ids_(max_points) {
+  if (!receive_.empty()) namespace_.hold_incomplete();
+}
 
 Receiver::~Receiver() {
   for (const RouteId route : local_routes_) namespace_.remove_route(route);
+  if (holding_incomplete_ && !receive_.empty()) namespace_.release_incomplete();
 }
 
 void Receiver::begin(std::uint64_t peer_incarnation, const Begin& begin) {
@@ -68,7 +71,7 @@ RouteId Receiver::local_route_for(const RouteInfo& info) {
       return route;
     }
   }
-  auto added = namespace_.add_route(info, provider_);
+  auto added = namespace_.add_route(info, provider_, false);
   if (!added) {
     log::error("route refused", log::field("link", link_), log::field("origin", info.origin), log::field("reason", added.error().message));
     return kNoRoute;
@@ -77,16 +80,26 @@ RouteId Receiver::local_route_for(const RouteInfo& info) {
   return *added;
 }
 
+// Shows what the peer says of the route, once it has told everything about it; until then what lay over it stays.
 void Receiver::show_upstream(RemoteRoute& route, bool renew) {
   if (route.local == kNoRoute) return;
   const RouteState shown = namespace_.route_state(route.local);
-  if (!synchronized_ && shown.covered && lost_since_ != 0) {
-    if (renew) namespace_.cover(route.local, shown.overlay, shown.cause, true);
-  } else if (route.upstream.covered) {
+  const bool settled = synchronized_ && route.upstream.complete;
+  if (route.upstream.covered && (synchronized_ || !shown.covered)) {
     namespace_.cover(route.local, route.upstream.overlay, route.upstream.cause, renew);
-  } else {
+  } else if (!route.upstream.covered && settled) {
     namespace_.uncover(route.local);
+  } else if (shown.covered && renew) {
+    namespace_.cover(route.local, shown.overlay, shown.cause, true);
   }
+  if (settled) settle(route);
+}
+
+// The route is as the peer has it: what its full resend did not name is gone.
+void Receiver::settle(RemoteRoute& route) {
+  if (naming_ && !route.swept) namespace_.remove_unnamed_in(route.local, std::vector<bool>(Namespace::kBuckets, true), named_);
+  route.swept = true;
+  namespace_.set_complete(route.local);
 }
 
 Result<void> Receiver::on_route(const RouteMessage& message) {
@@ -203,9 +216,8 @@ Result<void> Receiver::on_changes(std::span<const std::byte> body, bool stale) {
   return {};
 }
 
-void Receiver::forget_unnamed() {
+void Receiver::forget_unnamed_routes() {
   naming_ = false;
-  namespace_.remove_unnamed(provider_, named_);
   named_.clear();
   named_.shrink_to_fit();
   std::erase_if(local_routes_, [this](RouteId route) {
@@ -220,13 +232,17 @@ void Receiver::on_position(const Position& position) {
   held_.defined = position.defined;
   if (position.synchronized && !synchronized_) {
     synchronized_ = true;
-    if (naming_) forget_unnamed();
     for (RemoteRoute& route : routes_) {
       if (route.named) show_upstream(route, false);
     }
     lost_since_ = 0;
     lost_what_.clear();
+    if (std::exchange(holding_incomplete_, false)) namespace_.release_incomplete();
     check_takeover();
+  }
+  if (position.complete && synchronized_ && naming_ &&
+      std::ranges::all_of(routes_, [](const RemoteRoute& r) { return !r.named || r.local == kNoRoute || r.swept || !r.upstream.complete; })) {
+    forget_unnamed_routes();
   }
   if (position.caught_up && synchronized_) compare(position);
 }

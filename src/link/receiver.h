@@ -60,11 +60,13 @@ class Receiver {
     RouteId local = kNoRoute;      // kNoRoute: refused
     RouteState upstream;
     bool named = false;            // told since the last full resend began
+    bool swept = false;            // what that resend did not name is removed
   };
   RemoteRoute* remote(RouteId id) { return id < routes_.size() && routes_[id].named ? &routes_[id] : nullptr; }
   RouteId local_route_for(const RouteInfo& info);
   void show_upstream(RemoteRoute& route, bool renew);
-  void forget_unnamed();
+  void settle(RemoteRoute& route);
+  void forget_unnamed_routes();
   void compare(const Position& position);
   void give_up_comparing();
   void name(PointId id, bool forced);
@@ -82,7 +84,8 @@ class Receiver {
   std::vector<RemoteRoute> routes_;
   std::vector<RouteId> local_routes_;
   std::vector<bool> named_;        // our ids named since the last full resend began
-  bool naming_ = false;            // a full resend is under way
+  bool naming_ = false;            // a full resend is under way, until the peer is complete
+  bool holding_incomplete_ = true; // never synchronized yet: the namespace may lack what this link brings
   Hello::Held held_;
   bool synchronized_ = false;
   bool up_ = false;

@@ -104,8 +104,8 @@ bool Sender::fill(Bytes& out, std::size_t budget, bool with_position) {
   encoder.close();
   const bool wrote = out.size() > before;
   if (pulled.synchronized) synchronized_ = true;
-  if (pulled.consistent && (wrote || (pulled.caught_up && (with_position || !told_caught_up_)) || synchronized_ != last_.synchronized)) {
-    last_ = {pulled.seen, pulled.defined, synchronized_, pulled.caught_up, pulled.digest, pulled.points};
+  if (pulled.consistent && (wrote || (pulled.caught_up && (with_position || !told_caught_up_)) || synchronized_ != last_.synchronized || pulled.complete != last_.complete)) {
+    last_ = {pulled.seen, pulled.defined, synchronized_, pulled.complete, pulled.caught_up, pulled.digest, pulled.points};
     encode(out, last_);
     told_caught_up_ = pulled.caught_up;
   }

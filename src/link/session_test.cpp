@@ -198,6 +198,76 @@ TEST_F(LinkChain, CarriesACoveredSourceThroughAllHopsAndLiftsItAfterTheValues) {
   EXPECT_EQ(ai.dump(), plant.dump());
 }
 
+TEST_F(LinkChain, KeepsPointsAsBadWhenTheMiddleRestartsUntilTheFirstHopIsBack) {
+  for (int i = 0; i < 50; ++i) plant.define(line, "acme/p" + std::to_string(i), i);
+  first.connect();
+  second.connect();
+  run(1s);
+  const auto before = ai.dump();
+  ASSERT_EQ(before.size(), 50u);
+  second.b.session->lost("reset");  // kill -9 of the DMZ node
+  TestNode again("dmz-1", clock, 99);
+  TestLink up(clock, plant, again, {"acme/**"}), down(clock, again, ai, {"acme/**"});
+  second.b.session.reset();
+  down.a.connect(clock.monotonic());
+  second.b.connect(clock.monotonic());
+  const auto talk = [&] {
+    for (int i = 0; i < 20; ++i) {
+      clock.advance(100ms);
+      down.a.session->tick(clock.monotonic());
+      second.b.session->tick(clock.monotonic());
+      while (down.carry(down.a, second.b) + down.carry(second.b, down.a) > 0) {}
+    }
+  };
+  talk();
+  EXPECT_EQ(ai.dump().size(), 50u);  // not gone: the DMZ has not heard of them yet
+  for (const auto& [path, text] : ai.dump()) ASSERT_NE(text.find("/bad@"), std::string::npos) << path;
+  first.a.session->lost("reset");
+  plant.ns.remove(line, std::vector<PointId>{*plant.ns.find("acme/p3")});
+  first.a.session.reset();
+  first.a.connect(clock.monotonic());
+  up.b.connect(clock.monotonic());
+  while (up.carry(first.a, up.b) + up.carry(up.b, first.a) > 0) {}
+  talk();
+  EXPECT_EQ(ai.dump(), plant.dump());
+}
+
+TEST_F(LinkSession, FindsAndRepairsAMirrorThatDiffers) {
+  for (int i = 0; i < 100; ++i) plant.define(line, "acme/p" + std::to_string(i), i);
+  link.connect();
+  link.run(3s);
+  const PointId p7 = *dmz.ns.find("acme/p7");
+  const RouteId route = dmz.ns.read("acme/p7")->route;
+  dmz.change(route, p7, 999, 1);                       // as a bug or a flipped bit would
+  dmz.define(route, "acme/ghost", 1);
+  dmz.ns.remove(route, std::vector<PointId>{*dmz.ns.find("acme/p8")});
+  EXPECT_NE(dmz.dump(), plant.dump());
+  link.run(4s);
+  EXPECT_EQ(dmz.dump(), plant.dump());
+  EXPECT_GE(link.b.receiver.counters().digest_mismatches, 1u);
+  EXPECT_LE(link.b.receiver.counters().repaired_points, 6u);
+}
+
+TEST_F(LinkSession, KeepsTheEdgesAPointAsksForAndOnlyThose) {
+  Meta meta;
+  meta.burst = 3;
+  const Definition d{"acme/switch", &meta, {kNoPoint, 0, 1, Value::from(0.0)}};
+  PointId id = kNoPoint;
+  plant.ns.define(line, std::span(&d, 1), std::span(&id, 1));
+  link.connect();
+  link.run(1s);
+  Subscription consumer(dmz.ns, {.patterns = *Patterns::parse({"**"})}, [] {});
+  Batch batch;
+  consumer.pull(batch, 100);
+  for (int i = 1; i <= 6; ++i) plant.change(line, id, i, i * 1000);
+  link.exchange();
+  batch.clear();
+  consumer.pull(batch, 100);
+  std::vector<double> seen;
+  for (const Update& u : batch.updates) seen.push_back(u.value.float64());
+  EXPECT_THAT(seen, ::testing::ElementsAre(4.0, 5.0, 6.0));
+}
+
 TEST_F(LinkChain, DoesNotSendAPeerItsOwnPointsBack) {
   TestNode left("left", clock, 1), right("right", clock, 2);
   TestLink both(clock, left, right, {"**"}, {"**"});

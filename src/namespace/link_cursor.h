@@ -59,6 +59,7 @@ class LinkCursor {
   struct Pulled {
     bool more = false;           // stopped because the encoder was full or enough was looked at
     bool synchronized = false;   // all that had changed by mark_start() has been handed out
+    bool complete = false;       // and nothing is missing here that links of this node have yet to bring
     bool caught_up = false;      // the peer, having applied this, holds what this node holds
     bool consistent = false;     // seen and defined tell where to resume
     Revision seen = 0;
@@ -76,9 +77,10 @@ class LinkCursor {
   static constexpr std::size_t kLookPerPull = 65536;
   enum class Allowed : std::uint8_t { unknown, yes, no };
   struct Told {                   // what the peer knows of a route
-    std::uint64_t version = 0;
+    std::uint64_t version = 0;    // told in full
+    std::uint64_t partly = 0;     // told but for that it is complete
     std::uint64_t covers = 0;
-    bool known = false, covered = false;
+    bool known = false, covered = false, complete = false;
     bool withdrawn = false;       // at some time the peer was not allowed it
   };
 
@@ -103,9 +105,9 @@ class LinkCursor {
   template <typename Encoder, typename Visit> void tell_edges(Encoder& encoder, PointId id, Visit&& visit_edges);
   template <typename Encoder> void pull_repair(Encoder& encoder);
   template <typename Encoder> void answer_questions(Encoder& encoder);
-  bool lift_is_due(const Route& route) const {
-    return !cursor_.changes.active && !cursor_.definitions.active && cursor_.seen >= route.lift_revision &&
-           cursor_.defined >= route.lift_definition;
+  bool good_news_is_due(const Route& route) const {
+    return !cursor_.changes.active && !cursor_.definitions.active && cursor_.seen >= route.good_revision &&
+           cursor_.defined >= route.good_definition;
   }
 
   Namespace::Impl& im_;
@@ -148,19 +150,24 @@ void LinkCursor::pull_routes(Encoder& encoder) {
     if (told.version == route.version) continue;
     if (encoder.routes_full()) return;  // route_version_ stays behind: we come back
     const auto id = static_cast<RouteId>(i);
-    const RouteState state = im_.state_of(route);
+    RouteState state = im_.state_of(route);
     if (route.provider == 0) {
-      told = {route.version, route.covers, false, false, false};
+      told = {.version = route.version, .covers = route.covers};
       continue;
     }
     if (!route_allowed(route)) {
       if (told.known) encoder.route({id, route.info, state, false, true});
-      told = {route.version, route.covers, false, false, true};
+      told = {.version = route.version, .covers = route.covers, .withdrawn = true};
       continue;
     }
-    if (told.known && told.covered && !route.covered && !lift_is_due(route)) {
-      lifts_pending_ = true;  // good news waits behind the changes that make it true; bad news does not
-      continue;
+    // Good news (an overlay lifted, the route complete) waits behind the changes that make it true; bad news does not.
+    const bool lifts = told.known && told.covered && !route.covered;
+    const bool completes = route.complete && !told.complete;
+    const bool wait = (lifts || completes) && !good_news_is_due(route);
+    if (wait) {
+      lifts_pending_ = true;
+      if (lifts || told.partly == route.version) continue;
+      state.complete = false;
     }
     if (told.withdrawn) {  // the peer may have it again: define what was passed over in the meantime
       rescan_[i] = true;
@@ -168,7 +175,8 @@ void LinkCursor::pull_routes(Encoder& encoder) {
       rescan_next_ = 0;
     }
     encoder.route({id, route.info, state, route.covers != told.covers || !told.known, false});
-    told = {route.version, route.covers, true, route.covered, false};
+    told = {.version = wait ? 0 : route.version, .partly = route.version, .covers = route.covers, .known = true,
+            .covered = route.covered, .complete = state.complete};
   }
   route_version_ = im_.route_version;
 }
@@ -320,6 +328,7 @@ LinkCursor::Pulled LinkCursor::pull(Encoder& encoder) {
   Pulled pulled;
   pulled.more = true;
   if (route_version_ != im_.route_version) return pulled;  // no point before its route
+  // Good news (an overlay lifted, a route complete) waits behind the changes that make it true; bad news does not.
   // Live first: what changes goes before what is only now being told, but a stream of changes must not starve a snapshot.
   pull_changes(encoder);
   if (looked_ >= kLookPerPull / 2) looked_ = kLookPerPull / 2;
@@ -333,6 +342,7 @@ LinkCursor::Pulled LinkCursor::pull(Encoder& encoder) {
   pulled.consistent = !rescan_active_;
   pulled.synchronized = !rescan_active_ && !cursor_.changes.active && !cursor_.definitions.active &&
                         cursor_.seen >= start_seen_ && cursor_.defined >= start_defined_;
+  pulled.complete = pulled.caught_up && im_.incomplete == 0;
   pulled.seen = cursor_.seen;
   pulled.defined = cursor_.defined;
   if (pulled.caught_up) {

@@ -190,7 +190,7 @@ std::uint32_t Namespace::add_provider() {
   return impl_->next_provider++;
 }
 
-Result<RouteId> Namespace::add_route(RouteInfo info, std::uint32_t provider) {
+Result<RouteId> Namespace::add_route(RouteInfo info, std::uint32_t provider, bool complete) {
   const std::lock_guard lock(impl_->mutex);
   Impl& im = *impl_;
   std::size_t index = 0;
@@ -203,6 +203,7 @@ Result<RouteId> Namespace::add_route(RouteInfo info, std::uint32_t provider) {
   route.covers = covers + 1;
   route.info = std::move(info);
   route.provider = provider == 0 ? im.next_provider++ : provider;
+  route.complete = complete;
   route.version = ++im.route_version;
   return static_cast<RouteId>(index);
 }
@@ -285,11 +286,30 @@ void Namespace::uncover(RouteId id) {
     route.covered = false;
     route.overlay = status::kGood;
     route.cause = {};
-    route.lift_revision = impl_->changes.head();
-    route.lift_definition = impl_->definitions.head();
-    route.version = ++impl_->route_version;
+    impl_->good_news(route);
   }
   impl_->wake();
+}
+
+void Namespace::set_complete(RouteId id) {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    Route& route = impl_->routes[id];
+    if (route.complete) return;
+    route.complete = true;
+    impl_->good_news(route);
+  }
+  impl_->wake();
+}
+
+void Namespace::hold_incomplete() {
+  const std::lock_guard lock(impl_->mutex);
+  ++impl_->incomplete;
+}
+
+void Namespace::release_incomplete() {
+  const std::lock_guard lock(impl_->mutex);
+  --impl_->incomplete;
 }
 
 // --- Points ----------------------------------------------------------------------------------------------------------

@@ -115,7 +115,13 @@ class Namespace {
   // Who writes: a source or a link. Routes of one provider may share one apply_from().
   std::uint32_t add_provider();
   // A route begins uncovered. Routes are few. provider 0: a provider of its own. limit: too many routes.
-  Result<RouteId> add_route(RouteInfo info, std::uint32_t provider = 0);
+  // `complete` false: its points are still being defined; readers keep what they know of them until set_complete().
+  Result<RouteId> add_route(RouteInfo info, std::uint32_t provider = 0, bool complete = true);
+  void set_complete(RouteId route);
+  // While held (a link has not been told everything since this node started), routes may be missing here: peers must not
+  // take what is not told for gone.
+  void hold_incomplete();
+  void release_incomplete();
   void set_route_info(RouteId route, RouteInfo info);
   // Of several routes that bring the same point the one of the lowest rank wins, among those not covered. Default 0.
   void set_route_rank(RouteId route, std::uint32_t rank);

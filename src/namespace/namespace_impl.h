@@ -41,8 +41,9 @@ struct Route {
   Status overlay = status::kGood;
   Cause cause;
   Revision cover_revision = 0;         // points not changed since are covered
-  Revision lift_revision = 0;          // head when the overlay was lifted
-  std::uint64_t lift_definition = 0;
+  bool complete = true;
+  Revision good_revision = 0;          // heads when the overlay was lifted or the route became complete: peers hear of it
+  std::uint64_t good_definition = 0;   // after what makes it true
   std::uint64_t points = 0;
   std::uint32_t rank = 0;
   std::vector<RouteId> blocked_by;     // routes that kept points from this one
@@ -99,6 +100,7 @@ struct Namespace::Impl {
   std::vector<Cell> cells;
   std::unordered_map<std::uint64_t, std::vector<CellId>> cell_index;  // by hash of (route, views)
   std::uint32_t next_provider = 1;
+  unsigned incomplete = 0;             // see hold_incomplete()
 
   struct View {
     Patterns send, receive;
@@ -136,7 +138,12 @@ struct Namespace::Impl {
   void touch_definition(PointId id) { table[id].defined = definitions.append(id); }
   void move_to_cell(Slot& slot, CellId cell);
   std::uint64_t oldest_definition_read() const;
-  RouteState state_of(const Route& route) const { return {route.covered, route.overlay, route.cause}; }
+  RouteState state_of(const Route& route) const { return {route.covered, route.overlay, route.cause, route.complete}; }
+  void good_news(Route& route) {
+    route.good_revision = changes.head();
+    route.good_definition = definitions.head();
+    route.version = ++route_version;
+  }
   void fill(PointView& view, PointId id) const;
 
   // --- lock not held ---

@@ -43,7 +43,8 @@ int hex_digit(char c) {
 }
 
 std::unexpected<Error> bad_path(std::string_view path, std::string_view what) {
-  return fail(ErrorCode::invalid, "path '" + std::string(path.substr(0, 120)) + (path.size() > 120 ? "…" : "") + "' " + std::string(what));
+  return fail(ErrorCode::invalid,
+              "path '" + std::string(path.substr(0, 120)) + (path.size() > 120 ? "…" : "") + "' " + std::string(what));
 }
 
 }  // namespace
@@ -60,9 +61,11 @@ bool is_valid_utf8(std::string_view text) {
 Result<void> check_path(std::string_view path) {
   if (path.empty()) return fail(ErrorCode::invalid, "path is empty; expected levels like 'acme/berlin/line1/temp'");
   if (path.size() > kMaxPathBytes) {
-    return bad_path(path, "is " + std::to_string(path.size()) + " bytes long; at most " + std::to_string(kMaxPathBytes) + " are allowed");
+    return bad_path(path, "is " + std::to_string(path.size()) + " bytes long; at most " +
+                              std::to_string(kMaxPathBytes) + " are allowed");
   }
-  if (!is_valid_utf8(path)) return fail(ErrorCode::invalid, "path '" + escape_level(path.substr(0, 120)) + "' is not UTF-8");
+  if (!is_valid_utf8(path))
+    return fail(ErrorCode::invalid, "path '" + escape_level(path.substr(0, 120)) + "' is not UTF-8");
   std::size_t levels = 1;
   char before = '/';
   for (const char c : path) {
@@ -77,7 +80,8 @@ Result<void> check_path(std::string_view path) {
   }
   if (before == '/') return bad_path(path, "has an empty level; use one '/' between levels and none at the ends");
   if (levels > kMaxPathLevels) {
-    return bad_path(path, "has " + std::to_string(levels) + " levels; at most " + std::to_string(kMaxPathLevels) + " are allowed");
+    return bad_path(
+        path, "has " + std::to_string(levels) + " levels; at most " + std::to_string(kMaxPathLevels) + " are allowed");
   }
   return {};
 }

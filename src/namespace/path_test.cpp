@@ -14,8 +14,9 @@ std::string levels(std::size_t count) {
 }
 
 TEST(Path, AcceptsLevelsOfUtf8) {
-  for (const std::string& path : {std::string("a"), std::string("acme/berlin/line1/temp"), std::string("acme/Füllstand/水位 °C"),
-                                  std::string("$sys/plant-1/links"), levels(kMaxPathLevels), std::string(kMaxPathBytes, 'x')}) {
+  for (const std::string& path :
+       {std::string("a"), std::string("acme/berlin/line1/temp"), std::string("acme/Füllstand/水位 °C"),
+        std::string("$sys/plant-1/links"), levels(kMaxPathLevels), std::string(kMaxPathBytes, 'x')}) {
     EXPECT_TRUE(check_path(path)) << path;
   }
 }
@@ -53,13 +54,15 @@ TEST(Path, RefusesWhatIsNoPathAndSaysWhy) {
 }
 
 TEST(Path, KnowsWellFormedUtf8) {
-  for (const std::string_view text : {"", "ascii that is longer than eight bytes", "12345678°", "\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80",
-                                      "\xED\x9F\xBF", "\xEE\x80\x80", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"}) {
+  for (const std::string_view text :
+       {"", "ascii that is longer than eight bytes", "12345678°", "\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80",
+        "\xED\x9F\xBF", "\xEE\x80\x80", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"}) {
     EXPECT_TRUE(is_valid_utf8(text)) << text;
   }
-  for (const std::string_view text : {"\x80", "\xC0\x80", "\xC1\xBF", "\xC2", "\xE0\x9F\xBF", "\xE0\xA0", "\xED\xA0\x80", "\xED\xBF\xBF",
-                                      "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "12345678\xC3", "\xC3(",
-                                      "\xE6\xB0(", "\xF0\x9F\x8C("}) {
+  for (const std::string_view text :
+       {"\x80", "\xC0\x80", "\xC1\xBF", "\xC2", "\xE0\x9F\xBF", "\xE0\xA0", "\xED\xA0\x80", "\xED\xBF\xBF",
+        "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "12345678\xC3", "\xC3(", "\xE6\xB0(",
+        "\xF0\x9F\x8C("}) {
     EXPECT_FALSE(is_valid_utf8(text));
   }
 }
@@ -77,7 +80,8 @@ TEST(Path, EscapesWhatCannotStandInALevel) {
 
 TEST(Path, EscapedNamesAreLevelsStayDistinctAndComeBack) {
   std::set<std::string> seen;
-  std::set<std::string> names = {"", "%", "%%", "%2F", "/", "//", "a", "%25", "\xB0", "%B0", "\xC2\xB0", "\xC2\xB0\xFF"};
+  std::set<std::string> names = {"",  "%",   "%%",   "%2F", "/",        "//",
+                                 "a", "%25", "\xB0", "%B0", "\xC2\xB0", "\xC2\xB0\xFF"};
   for (int i = 0; i < 256; ++i) names.insert(std::string(1, static_cast<char>(i)));
   for (const std::string& name : names) {
     const std::string level = escape_level(name);

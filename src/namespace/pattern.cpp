@@ -44,18 +44,21 @@ bool level_matches(std::string_view level, std::string_view text) {
 }
 
 std::unexpected<Error> bad_pattern(std::string_view text, std::string_view what) {
-  return fail(ErrorCode::invalid, "pattern '" + std::string(text.substr(0, 120)) + (text.size() > 120 ? "…" : "") + "' " + std::string(what));
+  return fail(ErrorCode::invalid, "pattern '" + std::string(text.substr(0, 120)) + (text.size() > 120 ? "…" : "") +
+                                      "' " + std::string(what));
 }
 
 Result<void> check_level(std::string_view whole, std::string_view level) {
   if (level.empty()) return bad_pattern(whole, "has an empty level; use one '/' between levels and none at the ends");
   if (level != "**" && level.contains("**")) {
-    return bad_pattern(whole, "has '**' inside a level; '**' stands alone between slashes, '*' matches part of a level");
+    return bad_pattern(whole,
+                       "has '**' inside a level; '**' stands alone between slashes, '*' matches part of a level");
   }
   for (const char c : level) {
     const auto byte = static_cast<std::uint8_t>(c);
     if (c == '+' || c == '#') {
-      return bad_pattern(whole, std::string("contains '") + c + "'; write '" + (c == '+' ? "*' for one level" : "**' for any levels"));
+      return bad_pattern(
+          whole, std::string("contains '") + c + "'; write '" + (c == '+' ? "*' for one level" : "**' for any levels"));
     }
     if (byte < 0x20 || byte == 0x7f) return fail(ErrorCode::invalid, "pattern contains a control character");
   }
@@ -66,7 +69,8 @@ Result<void> check_level(std::string_view whole, std::string_view level) {
 
 Result<Pattern> Pattern::parse(std::string_view text) {
   if (text.empty()) return fail(ErrorCode::invalid, "pattern is empty; write '**' for everything");
-  if (text.size() > kMaxPathBytes) return bad_pattern(text, "is longer than " + std::to_string(kMaxPathBytes) + " bytes");
+  if (text.size() > kMaxPathBytes)
+    return bad_pattern(text, "is longer than " + std::to_string(kMaxPathBytes) + " bytes");
   if (!is_valid_utf8(text)) return fail(ErrorCode::invalid, "pattern is not UTF-8");
   Pattern out;
   out.text_ = text;
@@ -83,8 +87,8 @@ Result<Pattern> Pattern::parse(std::string_view text) {
   return out;
 }
 
-// Level by level; on a mismatch the last "**" swallows one level more. That the last one is enough holds also with the rule
-// that "**" swallows no '$' level: were an earlier one to swallow more, what it swallows holds no '$' either.
+// Level by level; on a mismatch the last "**" swallows one level more. That the last one is enough holds also with the
+// rule that "**" swallows no '$' level: were an earlier one to swallow more, what it swallows holds no '$' either.
 bool Pattern::matches(std::string_view path) const {
   constexpr std::size_t none = static_cast<std::size_t>(-1);
   std::size_t level = 0, at = 0;
@@ -112,7 +116,8 @@ bool Pattern::matches(std::string_view path) const {
 
 Result<Patterns> Patterns::parse(const std::vector<std::string>& texts) {
   if (texts.size() > kMaxPatterns) {
-    return fail(ErrorCode::limit, std::to_string(texts.size()) + " patterns; at most " + std::to_string(kMaxPatterns) + " are allowed");
+    return fail(ErrorCode::limit,
+                std::to_string(texts.size()) + " patterns; at most " + std::to_string(kMaxPatterns) + " are allowed");
   }
   Patterns out;
   for (const std::string_view text : texts) {

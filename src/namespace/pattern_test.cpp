@@ -70,7 +70,8 @@ TEST(Pattern, MatchesAsItsHeaderSays) {
       {"Füll*", "Füllstand", true},
       {"*", "水位", true},
   };
-  for (const auto& row : table) EXPECT_EQ(matches(row.pattern, row.path), row.expected) << row.pattern << " on " << row.path;
+  for (const auto& row : table)
+    EXPECT_EQ(matches(row.pattern, row.path), row.expected) << row.pattern << " on " << row.path;
 }
 
 TEST(Pattern, DollarLevelsAreMatchedOnlyWhenNamed) {
@@ -78,14 +79,25 @@ TEST(Pattern, DollarLevelsAreMatchedOnlyWhenNamed) {
     std::string_view pattern, path;
     bool expected;
   } table[] = {
-      {"**", "$sys/plant-1/up", false},   {"*/plant-1/up", "$sys/plant-1/up", false}, {"$sys/**", "$sys/plant-1/up", true},
-      {"$sys/**", "$sys", true},          {"$*/**", "$sys/plant-1", true},            {"*sys/**", "$sys/x", false},
-      {"acme/**", "acme/$x/y", false},    {"acme/$x/**", "acme/$x/y", true},          {"**/$x/**", "acme/$x/y", true},
-      {"**/y", "acme/$x/y", false},       {"**/$a/**/b", "$a/x/$a/b", false},         {"**/$a/**/$a/b", "$a/x/$a/b", true},
-      {"**/$x/y/**", "a/$x/y", true},     {"**", "a/b$", true},                       {"a/*", "a/b$", true},
+      {"**", "$sys/plant-1/up", false},
+      {"*/plant-1/up", "$sys/plant-1/up", false},
+      {"$sys/**", "$sys/plant-1/up", true},
+      {"$sys/**", "$sys", true},
+      {"$*/**", "$sys/plant-1", true},
+      {"*sys/**", "$sys/x", false},
+      {"acme/**", "acme/$x/y", false},
+      {"acme/$x/**", "acme/$x/y", true},
+      {"**/$x/**", "acme/$x/y", true},
+      {"**/y", "acme/$x/y", false},
+      {"**/$a/**/b", "$a/x/$a/b", false},
+      {"**/$a/**/$a/b", "$a/x/$a/b", true},
+      {"**/$x/y/**", "a/$x/y", true},
+      {"**", "a/b$", true},
+      {"a/*", "a/b$", true},
       {"$sys/*", "$sys/$x", false},
   };
-  for (const auto& row : table) EXPECT_EQ(matches(row.pattern, row.path), row.expected) << row.pattern << " on " << row.path;
+  for (const auto& row : table)
+    EXPECT_EQ(matches(row.pattern, row.path), row.expected) << row.pattern << " on " << row.path;
 }
 
 TEST(Pattern, RefusesWhatIsNoPatternAndSaysWhatToWrite) {
@@ -126,7 +138,8 @@ TEST(Pattern, SurvivesPathsThatAreNone) {
 bool plainly(std::span<const std::string> pattern, std::span<const std::string> path) {
   if (pattern.empty()) return path.empty();
   if (pattern[0] == "**") {
-    return plainly(pattern.subspan(1), path) || (!path.empty() && path[0][0] != '$' && plainly(pattern, path.subspan(1)));
+    return plainly(pattern.subspan(1), path) ||
+           (!path.empty() && path[0][0] != '$' && plainly(pattern, path.subspan(1)));
   }
   if (path.empty()) return false;
   const bool level = pattern[0] == path[0] || (pattern[0] == "*" && path[0][0] != '$');
@@ -149,7 +162,8 @@ TEST(Pattern, AgreesWithItsDefinitionOnRandomPatternsAndPaths) {
   };
   for (int i = 0; i < 20'000; ++i) {
     const auto pattern = pick(pattern_levels), path = pick(path_levels);
-    ASSERT_EQ(matches(joined(pattern), joined(path)), plainly(pattern, path)) << joined(pattern) << " on " << joined(path);
+    ASSERT_EQ(matches(joined(pattern), joined(path)), plainly(pattern, path))
+        << joined(pattern) << " on " << joined(path);
   }
 }
 
@@ -191,7 +205,8 @@ TEST(Patterns, RefuseAListThatOnlyExcludes) {
 TEST(Patterns, AreFastEnoughToAskForEveryPoint) {
   const Patterns some = patterns({"acme/berlin/**", "acme/*/line1/pump-*/temp", "**/motor/speed", "!acme/secret/**"});
   std::vector<std::string> paths;
-  for (int i = 0; i < 1000; ++i) paths.push_back("acme/hamburg/line" + std::to_string(i % 10) + "/pump-" + std::to_string(i) + "/pressure");
+  for (int i = 0; i < 1000; ++i)
+    paths.push_back("acme/hamburg/line" + std::to_string(i % 10) + "/pump-" + std::to_string(i) + "/pressure");
   const auto begin = std::chrono::steady_clock::now();
   std::size_t found = 0;
   for (int round = 0; round < 100; ++round) {

@@ -57,6 +57,7 @@ struct RouteState {
   bool covered = false;  // an overlay lies over the points of this route that have not been renewed since
   Status overlay = status::kGood;
   Cause cause;
+  bool complete = true;  // every point of the route has been defined; what is not here is not there
 };
 
 }  // namespace sallyport

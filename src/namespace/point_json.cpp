@@ -15,7 +15,8 @@ constexpr std::int64_t kSecondsPerDay = 86'400;
 template <typename Number>
 void put_digits(std::string& out, Number number, int width) {
   std::array<char, 20> text;
-  for (int i = width - 1; i >= 0; --i, number /= 10) text[static_cast<std::size_t>(i)] = static_cast<char>('0' + number % 10);
+  for (int i = width - 1; i >= 0; --i, number /= 10)
+    text[static_cast<std::size_t>(i)] = static_cast<char>('0' + number % 10);
   out.append(text.data(), static_cast<std::size_t>(width));
 }
 
@@ -96,35 +97,49 @@ void append_scalar(JsonWriter& json, const Value& value) {
   const std::uint64_t bits = value.is_blob() ? 0 : value.bits();
   switch (value.type()) {
     case Type::null:
-    case Type::variant: return json.null();  // a Variant is never a scalar by itself
-    case Type::boolean: return json.boolean(bits != 0);
-    case Type::sbyte: return json.integer(static_cast<std::int8_t>(bits));
-    case Type::int16: return json.integer(static_cast<std::int16_t>(bits));
-    case Type::int32: return json.integer(static_cast<std::int32_t>(bits));
-    case Type::int64: return json.integer(static_cast<std::int64_t>(bits));
+    case Type::variant:
+      return json.null();  // a Variant is never a scalar by itself
+    case Type::boolean:
+      return json.boolean(bits != 0);
+    case Type::sbyte:
+      return json.integer(static_cast<std::int8_t>(bits));
+    case Type::int16:
+      return json.integer(static_cast<std::int16_t>(bits));
+    case Type::int32:
+      return json.integer(static_cast<std::int32_t>(bits));
+    case Type::int64:
+      return json.integer(static_cast<std::int64_t>(bits));
     case Type::byte:
     case Type::uint16:
     case Type::uint32:
-    case Type::uint64: return json.unsigned_integer(bits);
-    case Type::float32: return json.number(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
-    case Type::float64: return json.number(value.float64());
+    case Type::uint64:
+      return json.unsigned_integer(bits);
+    case Type::float32:
+      return json.number(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
+    case Type::float64:
+      return json.number(value.float64());
     case Type::string:
     case Type::xml_element:
     case Type::node_id:
     case Type::expanded_node_id:
-    case Type::qualified_name: return json.string(value.text());
+    case Type::qualified_name:
+      return json.string(value.text());
     case Type::date_time:
       return append_ascii(json, [&](std::string& out) { append_ticks(out, static_cast<std::int64_t>(bits)); });
-    case Type::guid: return append_ascii(json, [&](std::string& out) { append_guid(out, value.contents()); });
-    case Type::byte_string: return append_ascii(json, [&](std::string& out) { append_base64(out, value.contents()); });
+    case Type::guid:
+      return append_ascii(json, [&](std::string& out) { append_guid(out, value.contents()); });
+    case Type::byte_string:
+      return append_ascii(json, [&](std::string& out) { append_base64(out, value.contents()); });
     case Type::status_code: {
       const auto text = status_text(static_cast<Status>(bits));
       return json.string({text.data(), text.size()});
     }
-    case Type::localized_text: return append_localized_text(json, value.contents());
+    case Type::localized_text:
+      return append_localized_text(json, value.contents());
     case Type::structure:
     case Type::data_value:
-    case Type::diagnostic_info: return append_opaque(json, value.contents());
+    case Type::diagnostic_info:
+      return append_opaque(json, value.contents());
   }
   json.null();
 }
@@ -175,8 +190,8 @@ void append_type_name(std::string& out, const Value& value) {
   for (std::size_t i = 0; i < (array ? array->dimensions.size() : 1); ++i) out += "[]";
 }
 
-void append_point_json(std::string& out, std::string_view path, const Value& value, Status status, UtcNanoseconds source_time,
-                       std::string_view origin, const Cause* cause) {
+void append_point_json(std::string& out, std::string_view path, const Value& value, Status status,
+                       UtcNanoseconds source_time, std::string_view origin, const Cause* cause) {
   JsonWriter json(out);
   json.begin_object();
   json.field("path", path);

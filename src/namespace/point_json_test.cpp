@@ -57,7 +57,8 @@ TEST(PointJson, LeavesOutTheNameOfAStatusThatHasNone) {
 }
 
 TEST(PointJson, KeepsTheFlagBitsOfTheStatus) {
-  EXPECT_TRUE(point_json(Value::from(1), 0x00000480).contains(R"("quality":"good","status":"0x00000480","status_name":"Good")"));
+  EXPECT_TRUE(point_json(Value::from(1), 0x00000480)
+                  .contains(R"("quality":"good","status":"0x00000480","status_name":"Good")"));
 }
 
 TEST(PointJson, WritesEveryScalar) {
@@ -86,10 +87,12 @@ TEST(PointJson, WritesEveryScalar) {
       {Value::status_code(0x80310000), "\"0x80310000\""},
       {Value::localized_text("de", "Füllstand"), R"({"locale":"de","text":"Füllstand"})"},
       {Value::localized_text("", "Level"), R"({"locale":"","text":"Level"})"},
-      {Value::opaque(Type::structure, "nsu=urn:x;i=5001", bytes_of({1, 2, 3})), R"({"type_id":"nsu=urn:x;i=5001","body":"AQID"})"},
+      {Value::opaque(Type::structure, "nsu=urn:x;i=5001", bytes_of({1, 2, 3})),
+       R"({"type_id":"nsu=urn:x;i=5001","body":"AQID"})"},
       {Value::opaque(Type::data_value, "", {}), R"({"type_id":"","body":""})"},
-      {Value::contents(Type::guid, false,
-                       bytes_of({0x91, 0x2B, 0x96, 0x72, 0x75, 0xFA, 0xE6, 0x4A, 0x8D, 0x28, 0xB4, 0x04, 0xDC, 0x7D, 0xAF, 0x63})),
+      {Value::contents(
+           Type::guid, false,
+           bytes_of({0x91, 0x2B, 0x96, 0x72, 0x75, 0xFA, 0xE6, 0x4A, 0x8D, 0x28, 0xB4, 0x04, 0xDC, 0x7D, 0xAF, 0x63})),
        "\"72962b91-fa75-4ae6-8d28-b404dc7daf63\""},  // the example of OPC 10000-6 §5.2.2.6
   };
   for (const auto& [value, expected] : table) EXPECT_EQ(value_json(value), expected);
@@ -106,12 +109,14 @@ TEST(PointJson, WritesDateTimesWithTheirHundredNanoseconds) {
       {2'650'467'743'999'999'999, "9999-12-31T23:59:59.9999999Z"},
       {std::numeric_limits<std::int64_t>::max(), "9999-12-31T23:59:59.9999999Z"},
   };
-  for (const auto& [ticks, expected] : table) EXPECT_EQ(value_json(Value::date_time(ticks)), '"' + std::string(expected) + '"');
+  for (const auto& [ticks, expected] : table)
+    EXPECT_EQ(value_json(Value::date_time(ticks)), '"' + std::string(expected) + '"');
 }
 
 TEST(PointJson, WritesArraysAndMatricesNested) {
   const std::uint32_t two_by_three[] = {2, 3}, cube[] = {2, 1, 2};
-  const std::vector<Value> six = {Value::from(1.0), Value::from(2.5), Value::from(3.0), Value::from(std::nan("")), Value::from(5.0), Value::from(6.0)};
+  const std::vector<Value> six = {Value::from(1.0),          Value::from(2.5), Value::from(3.0),
+                                  Value::from(std::nan("")), Value::from(5.0), Value::from(6.0)};
   const Value matrix = make_array(Type::float64, six, two_by_three);
   EXPECT_EQ(value_json(make_array(Type::float64, six)), R"([1,2.5,3,"NaN",5,6])");
   EXPECT_EQ(value_json(matrix), R"([[1,2.5,3],["NaN",5,6]])");
@@ -125,7 +130,8 @@ TEST(PointJson, WritesArraysAndMatricesNested) {
 
 TEST(PointJson, WritesArraysOfVariantsAsWhatTheyHold) {
   const std::vector<Value> inner = {Value::from(1.0), Value::from(2.0)};
-  const std::vector<Value> mixed = {Value::from(std::int32_t{1}), Value::text("a"), Value(), make_array(Type::float64, inner)};
+  const std::vector<Value> mixed = {Value::from(std::int32_t{1}), Value::text("a"), Value(),
+                                    make_array(Type::float64, inner)};
   EXPECT_EQ(value_json(make_array(Type::variant, mixed)), R"([1,"a",null,[1,2]])");
   EXPECT_EQ(type_name(make_array(Type::variant, mixed)), "Variant[]");
 }
@@ -159,7 +165,9 @@ TEST(PointJson, APointOfTheNamespaceCarriesItsOriginAndCause) {
   std::string bad;
   append_point_json(bad, *ns.read("a/b"));
   EXPECT_TRUE(bad.contains(R"("status_name":"BadNoCommunication")")) << bad;
-  EXPECT_TRUE(bad.ends_with(R"("cause":{"node":"dmz-1","link":"plant-1","since":"1970-01-01T00:00:00.000000000Z","what":"reset"}})")) << bad;
+  EXPECT_TRUE(bad.ends_with(
+      R"("cause":{"node":"dmz-1","link":"plant-1","since":"1970-01-01T00:00:00.000000000Z","what":"reset"}})"))
+      << bad;
 }
 
 TEST(RouteCache, TellsOriginAndCauseAndForgetsWhenTold) {

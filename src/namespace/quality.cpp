@@ -23,9 +23,12 @@ constexpr Status kCodeMask = 0xFFFF0000;
 
 std::string_view to_string(Quality quality) {
   switch (quality) {
-    case Quality::good: return "good";
-    case Quality::uncertain: return "uncertain";
-    case Quality::bad: return "bad";
+    case Quality::good:
+      return "good";
+    case Quality::uncertain:
+      return "uncertain";
+    case Quality::bad:
+      return "bad";
   }
   return "bad";
 }

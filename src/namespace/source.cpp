@@ -8,7 +8,7 @@ namespace sallyport {
 Publisher::Publisher(Namespace& ns, std::string node, std::string source_name, std::string into, Status on_loss)
     : namespace_(ns), node_(std::move(node)), name_(std::move(source_name)), into_(std::move(into)), on_loss_(on_loss) {
   // With no route left (thousands of sources) every definition is refused with that reason; see define().
-  const auto route = namespace_.add_route({.origin = node_, .source = name_, .hops = {node_}});
+  const auto route = namespace_.add_route({.origin = node_, .source = name_, .hops = {node_}}, 0, false);
   if (!route) return;
   route_ = *route;
   namespace_.cover(route_, status::kBadWaitingForInitialData,
@@ -53,26 +53,31 @@ void Publisher::lost(std::string what) {
   const bool same = before.covered && before.overlay == on_loss_ && before.cause.what == what;
   if (same && !was_live && !published) return;
   const bool still = before.covered && !was_live;
-  namespace_.cover(route_, on_loss_,
-                   {.node = node_,
-                    .link = name_,
-                    .since = still ? before.cause.since : clock().utc(),
-                    .what = std::move(what)});
+  namespace_.cover(
+      route_, on_loss_,
+      {.node = node_, .link = name_, .since = still ? before.cause.since : clock().utc(), .what = std::move(what)});
 }
 
 void Publisher::live() {
   live_ = true;
   published_ = false;
-  if (route_ != kNoRoute) namespace_.uncover(route_);
+  if (route_ == kNoRoute) return;
+  namespace_.set_complete(route_);
+  namespace_.uncover(route_);
 }
 
 std::string_view to_string(ConnectorState state) {
   switch (state) {
-    case ConnectorState::starting: return "starting";
-    case ConnectorState::up: return "up";
-    case ConnectorState::connecting: return "connecting";
-    case ConnectorState::down: return "down";
-    case ConnectorState::stopped: return "stopped";
+    case ConnectorState::starting:
+      return "starting";
+    case ConnectorState::up:
+      return "up";
+    case ConnectorState::connecting:
+      return "connecting";
+    case ConnectorState::down:
+      return "down";
+    case ConnectorState::stopped:
+      return "stopped";
   }
   return "stopped";
 }

@@ -9,7 +9,8 @@ namespace {
 class PublisherTest : public testing::Test {
  protected:
   PointId define(std::string_view path, double value) {
-    const Definition definition{.path = path, .meta = &meta, .first = {.source_time = clock.utc(), .value = Value::from(value)}};
+    const Definition definition{
+        .path = path, .meta = &meta, .first = {.source_time = clock.utc(), .value = Value::from(value)}};
     PointId id = kNoPoint;
     publisher.define({&definition, 1}, {&id, 1});
     return id;

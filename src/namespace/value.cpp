@@ -10,10 +10,10 @@ namespace sallyport {
 namespace {
 
 constexpr std::array<std::string_view, kTypeCount> kTypeNames = {
-    "Null",   "Boolean",   "SByte",          "Byte",       "Int16",         "UInt16",    "Int32",
-    "UInt32", "Int64",     "UInt64",         "Float",      "Double",        "String",    "DateTime",
-    "Guid",   "ByteString", "XmlElement",    "NodeId",     "ExpandedNodeId", "StatusCode", "QualifiedName",
-    "LocalizedText", "Structure", "DataValue", "Variant",  "DiagnosticInfo"};
+    "Null",          "Boolean",    "SByte",      "Byte",    "Int16",          "UInt16",     "Int32",
+    "UInt32",        "Int64",      "UInt64",     "Float",   "Double",         "String",     "DateTime",
+    "Guid",          "ByteString", "XmlElement", "NodeId",  "ExpandedNodeId", "StatusCode", "QualifiedName",
+    "LocalizedText", "Structure",  "DataValue",  "Variant", "DiagnosticInfo"};
 
 constexpr std::uint64_t kMaxRank = 16;
 constexpr int kMaxVariantDepth = 4;
@@ -77,7 +77,8 @@ Result<Dimensions> read_dimensions(Type type, ByteReader& reader) {
     if (size > std::numeric_limits<std::uint32_t>::max()) return malformed(type, true, "a dimension exceeds 2^32 - 1");
     out.sizes[i] = static_cast<std::uint32_t>(size);
   }
-  if (!multiply(out.span(), out.count)) return malformed(type, true, "its dimensions multiply to more than a value can hold");
+  if (!multiply(out.span(), out.count))
+    return malformed(type, true, "its dimensions multiply to more than a value can hold");
   return out;
 }
 
@@ -90,7 +91,8 @@ Result<void> check_variant_element(ByteReader& reader, int depth) {
   if (!reader.ok() || size > reader.remaining()) return malformed(Type::variant, true, "cut off inside an element");
   const auto type = static_cast<std::uint8_t>(type_byte & ~kArrayBit);
   if (type >= kTypeCount) return malformed(Type::variant, true, "element of unknown type " + std::to_string(type));
-  return check(static_cast<Type>(type), (type_byte & kArrayBit) != 0, reader.bytes(static_cast<std::size_t>(size)), depth + 1);
+  return check(static_cast<Type>(type), (type_byte & kArrayBit) != 0, reader.bytes(static_cast<std::size_t>(size)),
+               depth + 1);
 }
 
 Result<void> check_sized_element(Type type, ByteReader& reader, int depth) {
@@ -102,10 +104,12 @@ Result<void> check_sized_element(Type type, ByteReader& reader, int depth) {
 Result<void> check_elements(Type type, std::size_t count, ByteReader& reader, int depth) {
   if (count > reader.remaining()) return malformed(type, true, "fewer bytes than elements");
   for (std::size_t i = 0; i < count; ++i) {
-    const auto element = type == Type::variant ? check_variant_element(reader, depth) : check_sized_element(type, reader, depth);
+    const auto element =
+        type == Type::variant ? check_variant_element(reader, depth) : check_sized_element(type, reader, depth);
     if (!element) return element;
   }
-  if (!reader.done()) return malformed(type, true, std::to_string(reader.remaining()) + " bytes after the last element");
+  if (!reader.done())
+    return malformed(type, true, std::to_string(reader.remaining()) + " bytes after the last element");
   return {};
 }
 
@@ -120,8 +124,9 @@ Result<void> check_array(Type type, std::span<const std::byte> bytes, int depth)
   const std::size_t size = inline_size(type);
   if (size == 0) return check_elements(type, dimensions->count, reader, depth);
   if (reader.remaining() != dimensions->count * size) {
-    return malformed(type, true, std::to_string(reader.remaining()) + " bytes for " + std::to_string(dimensions->count) +
-                                     " elements of " + std::to_string(size));
+    return malformed(type, true,
+                     std::to_string(reader.remaining()) + " bytes for " + std::to_string(dimensions->count) +
+                         " elements of " + std::to_string(size));
   }
   if (type == Type::boolean && !valid_booleans(reader.bytes(reader.remaining()))) {
     return malformed(type, true, "an element is neither 0 nor 1");
@@ -134,7 +139,8 @@ Result<void> check_headed(Type type, std::span<const std::byte> bytes) {
   ByteReader reader(bytes);
   reader.text(bytes.size());
   if (reader.ok()) return {};
-  return malformed(type, false, type == Type::localized_text ? "cut off inside its locale" : "cut off inside its type id");
+  return malformed(type, false,
+                   type == Type::localized_text ? "cut off inside its locale" : "cut off inside its type id");
 }
 
 Result<void> check(Type type, bool array, std::span<const std::byte> bytes, int depth) {
@@ -153,10 +159,13 @@ Result<void> check(Type type, bool array, std::span<const std::byte> bytes, int 
     case Type::localized_text:
     case Type::structure:
     case Type::data_value:
-    case Type::diagnostic_info: return check_headed(type, bytes);
+    case Type::diagnostic_info:
+      return check_headed(type, bytes);
     // A Variant that holds one value is that value. (OPC 10000-6 §5.1.9)
-    case Type::variant: return malformed(type, false, "only arrays of Variant exist; a single one is the value inside it");
-    default: return {};
+    case Type::variant:
+      return malformed(type, false, "only arrays of Variant exist; a single one is the value inside it");
+    default:
+      return {};
   }
 }
 
@@ -238,18 +247,35 @@ Value Value::opaque(Type type, std::string_view type_id, std::span<const std::by
 bool Value::to_double(double& out) const {
   if (array_) return false;
   switch (type_) {
-    case Type::boolean: out = bits_ != 0 ? 1 : 0; return true;
-    case Type::sbyte: out = static_cast<std::int8_t>(bits_); return true;
-    case Type::int16: out = static_cast<std::int16_t>(bits_); return true;
-    case Type::int32: out = static_cast<std::int32_t>(bits_); return true;
-    case Type::int64: out = static_cast<double>(static_cast<std::int64_t>(bits_)); return true;
+    case Type::boolean:
+      out = bits_ != 0 ? 1 : 0;
+      return true;
+    case Type::sbyte:
+      out = static_cast<std::int8_t>(bits_);
+      return true;
+    case Type::int16:
+      out = static_cast<std::int16_t>(bits_);
+      return true;
+    case Type::int32:
+      out = static_cast<std::int32_t>(bits_);
+      return true;
+    case Type::int64:
+      out = static_cast<double>(static_cast<std::int64_t>(bits_));
+      return true;
     case Type::byte:
     case Type::uint16:
     case Type::uint32:
-    case Type::uint64: out = static_cast<double>(bits_); return true;
-    case Type::float32: out = static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(bits_))); return true;
-    case Type::float64: out = float64(); return true;
-    default: return false;
+    case Type::uint64:
+      out = static_cast<double>(bits_);
+      return true;
+    case Type::float32:
+      out = static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(bits_)));
+      return true;
+    case Type::float64:
+      out = float64();
+      return true;
+    default:
+      return false;
   }
 }
 

@@ -14,8 +14,8 @@ namespace {
 constexpr std::int64_t kUnixEpochTicks = 116'444'736'000'000'000;
 
 std::unexpected<Error> not_a(Type type, std::string_view text, std::string_view expected) {
-  return fail(ErrorCode::invalid, "'" + std::string(text.substr(0, 60)) + "' is no " + std::string(to_string(type)) + "; expected " +
-                                      std::string(expected));
+  return fail(ErrorCode::invalid, "'" + std::string(text.substr(0, 60)) + "' is no " + std::string(to_string(type)) +
+                                      "; expected " + std::string(expected));
 }
 
 template <typename T>
@@ -23,8 +23,9 @@ Result<Value> parse_integer(Type type, std::string_view text) {
   T number{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error == std::errc() && end == text.data() + text.size()) return Value::from(number);
-  return not_a(type, text, "an integer from " + std::to_string(std::numeric_limits<T>::min()) + " to " +
-                               std::to_string(std::numeric_limits<T>::max()));
+  return not_a(type, text,
+               "an integer from " + std::to_string(std::numeric_limits<T>::min()) + " to " +
+                   std::to_string(std::numeric_limits<T>::max()));
 }
 
 template <typename T>
@@ -59,12 +60,16 @@ Result<Value> parse_status(std::string_view text) {
 
 Result<Value> parse_guid(std::string_view text) {
   constexpr std::string_view shape = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-  const auto bad = [&] { return not_a(Type::guid, text, "32 hex digits such as 72962b91-fa75-4ae6-8d28-b404dc7daf63"); };
+  const auto bad = [&] {
+    return not_a(Type::guid, text, "32 hex digits such as 72962b91-fa75-4ae6-8d28-b404dc7daf63");
+  };
   if (text.size() != shape.size()) return bad();
   std::string digits;
   for (std::size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i] == 'x') digits += text[i];
-    else if (text[i] != '-') return bad();
+    if (shape[i] == 'x')
+      digits += text[i];
+    else if (text[i] != '-')
+      return bad();
   }
   const auto field = [&](std::size_t at, std::size_t size, auto& out) {
     const char* begin = digits.data() + at;
@@ -98,28 +103,46 @@ Result<Value> parse_scalar(Type type, std::string_view text) {
     case Type::null:
       if (text.empty() || text == "null") return Value();
       return not_a(type, text, "null");
-    case Type::boolean: return parse_boolean(text);
-    case Type::sbyte: return parse_integer<std::int8_t>(type, text);
-    case Type::byte: return parse_integer<std::uint8_t>(type, text);
-    case Type::int16: return parse_integer<std::int16_t>(type, text);
-    case Type::uint16: return parse_integer<std::uint16_t>(type, text);
-    case Type::int32: return parse_integer<std::int32_t>(type, text);
-    case Type::uint32: return parse_integer<std::uint32_t>(type, text);
-    case Type::int64: return parse_integer<std::int64_t>(type, text);
-    case Type::uint64: return parse_integer<std::uint64_t>(type, text);
-    case Type::float32: return parse_real<float>(type, text);
-    case Type::float64: return parse_real<double>(type, text);
-    case Type::date_time: return parse_date_time(text);
-    case Type::status_code: return parse_status(text);
-    case Type::guid: return parse_guid(text);
-    case Type::byte_string: return parse_byte_string(text);
-    case Type::localized_text: return Value::localized_text("", text);
+    case Type::boolean:
+      return parse_boolean(text);
+    case Type::sbyte:
+      return parse_integer<std::int8_t>(type, text);
+    case Type::byte:
+      return parse_integer<std::uint8_t>(type, text);
+    case Type::int16:
+      return parse_integer<std::int16_t>(type, text);
+    case Type::uint16:
+      return parse_integer<std::uint16_t>(type, text);
+    case Type::int32:
+      return parse_integer<std::int32_t>(type, text);
+    case Type::uint32:
+      return parse_integer<std::uint32_t>(type, text);
+    case Type::int64:
+      return parse_integer<std::int64_t>(type, text);
+    case Type::uint64:
+      return parse_integer<std::uint64_t>(type, text);
+    case Type::float32:
+      return parse_real<float>(type, text);
+    case Type::float64:
+      return parse_real<double>(type, text);
+    case Type::date_time:
+      return parse_date_time(text);
+    case Type::status_code:
+      return parse_status(text);
+    case Type::guid:
+      return parse_guid(text);
+    case Type::byte_string:
+      return parse_byte_string(text);
+    case Type::localized_text:
+      return Value::localized_text("", text);
     case Type::string:
     case Type::xml_element:
     case Type::node_id:
     case Type::expanded_node_id:
-    case Type::qualified_name: return Value::contents(type, false, as_bytes(text));
-    default: return fail(ErrorCode::invalid, std::string(to_string(type)) + " cannot be written as text");
+    case Type::qualified_name:
+      return Value::contents(type, false, as_bytes(text));
+    default:
+      return fail(ErrorCode::invalid, std::string(to_string(type)) + " cannot be written as text");
   }
 }
 
@@ -134,7 +157,8 @@ Result<Value> parse_list(Type type, std::string_view text) {
     return fail(ErrorCode::invalid, "arrays of " + std::string(to_string(type)) + " cannot be written as text");
   }
   text = trimmed(text);
-  if (!text.starts_with('[') || !text.ends_with(']') || text.size() < 2) return not_a(type, text, "a list such as [1, 2, 3]");
+  if (!text.starts_with('[') || !text.ends_with(']') || text.size() < 2)
+    return not_a(type, text, "a list such as [1, 2, 3]");
   std::string_view rest = trimmed(text.substr(1, text.size() - 2));
   std::vector<Value> elements;
   for (bool more = !rest.empty(); more;) {

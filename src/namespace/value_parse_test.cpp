@@ -59,7 +59,8 @@ TEST(ValueParse, ReadsGuidsAsTheyAreWritten) {
 }
 
 TEST(ValueParse, ReadsListsOfFixedSizeElements) {
-  const std::array numbers = {Value::from(std::int32_t{1}), Value::from(std::int32_t{-2}), Value::from(std::int32_t{3})};
+  const std::array numbers = {Value::from(std::int32_t{1}), Value::from(std::int32_t{-2}),
+                              Value::from(std::int32_t{3})};
   EXPECT_EQ(*parse_value(Type::int32, true, " [1, -2,3 ] "), make_array(Type::int32, numbers));
   EXPECT_EQ(*parse_value(Type::int32, true, "[]"), make_array(Type::int32, {}));
 }

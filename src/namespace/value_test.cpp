@@ -35,20 +35,40 @@ bool well_formed(const Value& value) {
 std::vector<Value> zoo() {
   const std::uint32_t two_by_three[] = {2, 3};
   const std::vector<Value> doubles(6, Value::from(1.5));
-  const std::vector<Value> mixed = {Value::from(std::int32_t{1}), Value::text("a"), Value(), make_array(Type::float64, doubles)};
+  const std::vector<Value> mixed = {Value::from(std::int32_t{1}), Value::text("a"), Value(),
+                                    make_array(Type::float64, doubles)};
   const Value inner = make_array(Type::variant, mixed);
   return {
-      Value(), Value::from(true), Value::from(std::int8_t{-1}), Value::from(std::uint8_t{255}), Value::from(std::int16_t{-300}),
-      Value::from(std::uint16_t{60000}), Value::from(std::int32_t{-70000}), Value::from(std::uint32_t{4'000'000'000}),
-      Value::from(std::numeric_limits<std::int64_t>::min()), Value::from(std::numeric_limits<std::uint64_t>::max()), Value::from(0.1f),
-      Value::from(-0.0), Value::text("水位"), Value::text(""), Value::date_time(133'000'000'000'000'000),
-      Value::contents(Type::guid, false, Bytes(16, std::byte{7})), Value::contents(Type::byte_string, false, bytes_of({0, 255})),
-      Value::contents(Type::xml_element, false, as_bytes("<a/>")), Value::contents(Type::node_id, false, as_bytes("nsu=urn:x;s=P")),
-      Value::contents(Type::expanded_node_id, false, as_bytes("i=2258")), Value::status_code(0x80310000),
-      Value::contents(Type::qualified_name, false, as_bytes("Name")), Value::localized_text("de", "Füllstand"),
-      Value::opaque(Type::structure, "nsu=urn:x;i=5001", bytes_of({1, 2, 3})), Value::opaque(Type::data_value, "", {}),
-      Value::opaque(Type::diagnostic_info, "i=25", bytes_of({0})), make_array(Type::float64, doubles),
-      make_array(Type::float64, doubles, two_by_three), make_array(Type::string, {}), inner,
+      Value(),
+      Value::from(true),
+      Value::from(std::int8_t{-1}),
+      Value::from(std::uint8_t{255}),
+      Value::from(std::int16_t{-300}),
+      Value::from(std::uint16_t{60000}),
+      Value::from(std::int32_t{-70000}),
+      Value::from(std::uint32_t{4'000'000'000}),
+      Value::from(std::numeric_limits<std::int64_t>::min()),
+      Value::from(std::numeric_limits<std::uint64_t>::max()),
+      Value::from(0.1f),
+      Value::from(-0.0),
+      Value::text("水位"),
+      Value::text(""),
+      Value::date_time(133'000'000'000'000'000),
+      Value::contents(Type::guid, false, Bytes(16, std::byte{7})),
+      Value::contents(Type::byte_string, false, bytes_of({0, 255})),
+      Value::contents(Type::xml_element, false, as_bytes("<a/>")),
+      Value::contents(Type::node_id, false, as_bytes("nsu=urn:x;s=P")),
+      Value::contents(Type::expanded_node_id, false, as_bytes("i=2258")),
+      Value::status_code(0x80310000),
+      Value::contents(Type::qualified_name, false, as_bytes("Name")),
+      Value::localized_text("de", "Füllstand"),
+      Value::opaque(Type::structure, "nsu=urn:x;i=5001", bytes_of({1, 2, 3})),
+      Value::opaque(Type::data_value, "", {}),
+      Value::opaque(Type::diagnostic_info, "i=25", bytes_of({0})),
+      make_array(Type::float64, doubles),
+      make_array(Type::float64, doubles, two_by_three),
+      make_array(Type::string, {}),
+      inner,
       make_array(Type::variant, std::array{inner, inner}),
       make_array(Type::string, std::array{Value::text("a"), Value(), Value::text("long text")}),
       make_array(Type::structure, std::array{Value::opaque(Type::structure, "i=1", {})}),
@@ -68,7 +88,8 @@ TEST(Value, EveryKindIsWellFormedAndEqualToItself) {
       }
     }
     if (!values[i].is_blob()) continue;
-    EXPECT_EQ(Value::contents(values[i].type(), values[i].is_array(), values[i].contents()), values[i]) << "from its bytes";
+    EXPECT_EQ(Value::contents(values[i].type(), values[i].is_array(), values[i].contents()), values[i])
+        << "from its bytes";
   }
 }
 
@@ -117,7 +138,8 @@ TEST(Value, NumbersReadAsDoubles) {
     EXPECT_EQ(out, expected);
   }
   double out = 0;
-  for (const Value& value : {Value(), Value::text("5"), Value::date_time(5), Value::status_code(5), make_array(Type::float64, {})}) {
+  for (const Value& value :
+       {Value(), Value::text("5"), Value::date_time(5), Value::status_code(5), make_array(Type::float64, {})}) {
     EXPECT_FALSE(value.to_double(out));
   }
 }
@@ -234,7 +256,8 @@ TEST(Value, RefusesEveryMalformedContents) {
       {"dimension cut off", Type::byte, true, bytes_of({1, 0x80})},
       {"product wraps to 0", Type::byte, true,
        bytes_of({4, 0x80, 0x80, 4, 0x80, 0x80, 4, 0x80, 0x80, 4, 0x80, 0x80, 4})},
-      {"product wraps to 1", Type::byte, true, bytes_of({2, 0xff, 0xff, 0xff, 0xff, 0x0f, 0xff, 0xff, 0xff, 0xff, 0x0f, 7})},
+      {"product wraps to 1", Type::byte, true,
+       bytes_of({2, 0xff, 0xff, 0xff, 0xff, 0x0f, 0xff, 0xff, 0xff, 0xff, 0x0f, 7})},
       {"count × size wraps", Type::float64, true, bytes_of({1, 0x80, 0x80, 0x80, 0x80, 0x02})},
       {"one element short", Type::int16, true, bytes_of({1, 2, 1, 0, 2})},
       {"trailing byte", Type::int16, true, bytes_of({1, 1, 1, 0, 2})},
@@ -244,7 +267,8 @@ TEST(Value, RefusesEveryMalformedContents) {
       {"string element cut off", Type::string, true, bytes_of({1, 1, 5, 'a'})},
       {"string element missing", Type::string, true, bytes_of({1, 2, 1, 'a'})},
       {"strings then a trailing byte", Type::string, true, bytes_of({1, 1, 1, 'a', 0})},
-      {"string length 2^64 - 1", Type::string, true, bytes_of({1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})},
+      {"string length 2^64 - 1", Type::string, true,
+       bytes_of({1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})},
       {"more strings than bytes", Type::string, true, bytes_of({1, 100, 0, 0})},
       {"guid element of 2", Type::guid, true, bytes_of({1, 1, 2, 0, 0})},
       {"structure element without type id", Type::structure, true, bytes_of({1, 1, 0})},
