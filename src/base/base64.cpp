@@ -12,7 +12,8 @@ constexpr std::uint8_t kNoDigit = 0xff;
 constexpr std::array<std::uint8_t, 256> kDigits = [] {
   std::array<std::uint8_t, 256> digits{};
   digits.fill(kNoDigit);
-  for (std::size_t i = 0; i < kAlphabet.size(); ++i) digits[static_cast<std::uint8_t>(kAlphabet[i])] = static_cast<std::uint8_t>(i);
+  for (std::size_t i = 0; i < kAlphabet.size(); ++i)
+    digits[static_cast<std::uint8_t>(kAlphabet[i])] = static_cast<std::uint8_t>(i);
   return digits;
 }();
 
@@ -23,7 +24,8 @@ void append_base64(std::string& out, std::span<const std::byte> bytes) {
   for (std::size_t at = 0; at < bytes.size(); at += 3) {
     const std::size_t have = std::min<std::size_t>(3, bytes.size() - at);
     std::uint32_t word = 0;
-    for (std::size_t i = 0; i < 3; ++i) word = word << 8 | (i < have ? std::to_integer<std::uint32_t>(bytes[at + i]) : 0);
+    for (std::size_t i = 0; i < 3; ++i)
+      word = word << 8 | (i < have ? std::to_integer<std::uint32_t>(bytes[at + i]) : 0);
     for (std::size_t i = 0; i < 4; ++i) out += i <= have ? kAlphabet[word >> (18 - 6 * i) & 63] : '=';
   }
 }
@@ -40,7 +42,8 @@ Result<Bytes> parse_base64(std::string_view text) {
     std::uint32_t word = 0;
     for (std::size_t i = 0; i < 4; ++i) {
       const std::uint8_t digit = i < quartet.size() ? kDigits[static_cast<std::uint8_t>(quartet[i])] : std::uint8_t{0};
-      if (digit == kNoDigit) return fail(ErrorCode::malformed, "base64 text has a character that does not belong there");
+      if (digit == kNoDigit)
+        return fail(ErrorCode::malformed, "base64 text has a character that does not belong there");
       word = word << 6 | digit;
     }
     const std::size_t bytes = quartet.size() - 1;

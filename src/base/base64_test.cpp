@@ -12,9 +12,14 @@ std::string encoded(std::string_view text) {
 }
 
 TEST(Base64, EncodesAndDecodesTheExamplesOfRfc4648) {
-  const std::pair<std::string_view, std::string_view> table[] = {
-      {"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},         {"foo", "Zm9v"},
-      {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xff\xfe\xfb", "//77"}};
+  const std::pair<std::string_view, std::string_view> table[] = {{"", ""},
+                                                                 {"f", "Zg=="},
+                                                                 {"fo", "Zm8="},
+                                                                 {"foo", "Zm9v"},
+                                                                 {"foob", "Zm9vYg=="},
+                                                                 {"fooba", "Zm9vYmE="},
+                                                                 {"foobar", "Zm9vYmFy"},
+                                                                 {"\xff\xfe\xfb", "//77"}};
   for (const auto& [plain, text] : table) {
     EXPECT_EQ(encoded(plain), text);
     const auto back = parse_base64(text);
@@ -30,7 +35,8 @@ TEST(Base64, RoundTripsEveryByte) {
 }
 
 TEST(Base64, RefusesWhatItWouldNotWrite) {
-  for (const std::string_view text : {"Z", "Zg", "Zg=", "====", "Z===", "Zg==Zg==", "Zm9=", "Zh==", "Zm 9", "Zm9-", "=Zm9", "Zg=a"}) {
+  for (const std::string_view text :
+       {"Z", "Zg", "Zg=", "====", "Z===", "Zg==Zg==", "Zm9=", "Zh==", "Zm 9", "Zm9-", "=Zm9", "Zg=a"}) {
     EXPECT_FALSE(parse_base64(text)) << text;
   }
 }

@@ -28,14 +28,29 @@ std::uint8_t byte_at(std::string_view text, std::size_t at) { return static_cast
 void append_escape(std::string& out, char c) {
   constexpr std::string_view digits = "0123456789abcdef";
   switch (c) {
-    case '"': out += "\\\""; return;
-    case '\\': out += "\\\\"; return;
-    case '\n': out += "\\n"; return;
-    case '\r': out += "\\r"; return;
-    case '\t': out += "\\t"; return;
-    case '\b': out += "\\b"; return;
-    case '\f': out += "\\f"; return;
-    default: break;
+    case '"':
+      out += "\\\"";
+      return;
+    case '\\':
+      out += "\\\\";
+      return;
+    case '\n':
+      out += "\\n";
+      return;
+    case '\r':
+      out += "\\r";
+      return;
+    case '\t':
+      out += "\\t";
+      return;
+    case '\b':
+      out += "\\b";
+      return;
+    case '\f':
+      out += "\\f";
+      return;
+    default:
+      break;
   }
   const auto byte = static_cast<std::uint8_t>(c);
   out += "\\u00";
@@ -46,13 +61,16 @@ void append_escape(std::string& out, char c) {
 // Length of the beginning that needs nothing, eight bytes at a time.
 std::size_t clean_size(std::string_view text) {
   constexpr std::uint64_t ones = 0x0101010101010101, tops = ones * 0x80;
-  const auto has_zero = [](std::uint64_t word) { return (word - ones) & ~word; };  // in the top bit of the lowest such byte
+  const auto has_zero = [](std::uint64_t word) {
+    return (word - ones) & ~word;
+  };  // in the top bit of the lowest such byte
   std::size_t at = 0;
   for (; text.size() - at >= 8; at += 8) {
     std::uint64_t word = 0;
     std::memcpy(&word, text.data() + at, 8);
     const std::uint64_t below_space = (word - ones * 0x20) & ~word;
-    const std::uint64_t special = has_zero(word ^ ones * '"') | has_zero(word ^ ones * '\\') | has_zero(word ^ ones * 0x7f);
+    const std::uint64_t special =
+        has_zero(word ^ ones * '"') | has_zero(word ^ ones * '\\') | has_zero(word ^ ones * 0x7f);
     if (((word | below_space | special) & tops) != 0) break;
   }
   while (at < text.size() && kNeeds[byte_at(text, at)] == 0) ++at;
@@ -80,8 +98,10 @@ void append_quoted(std::string& out, std::string_view text) {
       continue;
     }
     out.append(text, clean, at - clean);
-    if (needs == 1) append_escape(out, text[at]);
-    else out += kReplacement;
+    if (needs == 1)
+      append_escape(out, text[at]);
+    else
+      out += kReplacement;
     clean = ++at;
   }
   out.append(text, clean);
@@ -97,9 +117,12 @@ void append_number(std::string& out, T value) {
 
 template <typename T>
 void append_real(std::string& out, T value) {
-  if (std::isfinite(value)) append_number(out, value);
-  else if (std::isnan(value)) out += "\"NaN\"";
-  else out += value > 0 ? "\"Infinity\"" : "\"-Infinity\"";
+  if (std::isfinite(value))
+    append_number(out, value);
+  else if (std::isnan(value))
+    out += "\"NaN\"";
+  else
+    out += value > 0 ? "\"Infinity\"" : "\"-Infinity\"";
 }
 
 template <typename T>

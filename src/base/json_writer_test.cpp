@@ -74,7 +74,9 @@ TEST(JsonWriter, WritesWhatJsonHasNoNumberForAsStrings) {
 
 TEST(JsonWriter, WritesIntegersThatADoubleCannotHoldAsStrings) {
   const auto integer = [](std::int64_t value) { return written([&](JsonWriter& json) { json.integer(value); }); };
-  const auto natural = [](std::uint64_t value) { return written([&](JsonWriter& json) { json.unsigned_integer(value); }); };
+  const auto natural = [](std::uint64_t value) {
+    return written([&](JsonWriter& json) { json.unsigned_integer(value); });
+  };
   EXPECT_EQ(integer(9007199254740992), "9007199254740992");
   EXPECT_EQ(integer(9007199254740993), "\"9007199254740993\"");
   EXPECT_EQ(integer(-9007199254740992), "-9007199254740992");
@@ -114,7 +116,8 @@ TEST(JsonWriter, FindsASpecialByteAtAnyPlace) {
 }
 
 TEST(JsonWriter, KeepsWellFormedUtf8) {
-  for (const std::string text : {"°C", "Füllstand", "水位", "🌊", "\xC2\x80", "\xEF\xBF\xBF", "\xF4\x8F\xBF\xBF", "\xED\x9F\xBF"}) {
+  for (const std::string text :
+       {"°C", "Füllstand", "水位", "🌊", "\xC2\x80", "\xEF\xBF\xBF", "\xF4\x8F\xBF\xBF", "\xED\x9F\xBF"}) {
     EXPECT_EQ(string_json(text), '"' + text + '"');
   }
 }
@@ -126,19 +129,21 @@ TEST(JsonWriter, RepairsBytesThatAreNoUtf8) {
     std::string expected;
   } table[] = {
       {"\xFF", r},
-      {"a\x80z", "a" + r + "z"},                   // lone continuation
-      {"\xC0\xAF", r + r},                         // overlong
+      {"a\x80z", "a" + r + "z"},  // lone continuation
+      {"\xC0\xAF", r + r},        // overlong
       {"\xC1\xBF", r + r},
       {"\xE0\x80\x80", r + r + r},
       {"\xF0\x80\x80\x80", r + r + r + r},
-      {"\xED\xA0\x80", r + r + r},                 // surrogate
-      {"\xF4\x90\x80\x80", r + r + r + r},         // beyond U+10FFFF
-      {"\xC3", r},                                 // cut off
+      {"\xED\xA0\x80", r + r + r},          // surrogate
+      {"\xF4\x90\x80\x80", r + r + r + r},  // beyond U+10FFFF
+      {"\xC3", r},                          // cut off
       {"\xE6\xB0", r + r},
       {"\xF0\x9F\x8C", r + r + r},
       {"\xC3(", r + "("},
       {"\xE6\xB0\"", r + r + "\\\""},
-      {"18 \xB0" "C", "18 " + r + "C"},              // Latin-1, as many a PLC sends
+      {"18 \xB0"
+       "C",
+       "18 " + r + "C"},  // Latin-1, as many a PLC sends
   };
   for (const auto& row : table) EXPECT_EQ(string_json(row.text), '"' + row.expected + '"');
 }

@@ -43,7 +43,8 @@ Place place_at(const std::string& file, const toml::source_position& position) {
 
 std::string in_quotes(std::string_view text) {
   std::size_t size = std::min(text.size(), kMaxQuoted);
-  while (size < text.size() && size > 0 && (static_cast<unsigned char>(text[size]) & 0xC0) == 0x80) --size;  // whole characters
+  while (size < text.size() && size > 0 && (static_cast<unsigned char>(text[size]) & 0xC0) == 0x80)
+    --size;  // whole characters
   return '"' + std::string(text.substr(0, size)) + (text.size() > size ? "…\"" : "\"");
 }
 
@@ -66,8 +67,12 @@ std::string describe(const toml::node& node) {
 }
 
 std::string duration_text(Duration duration) {
-  constexpr std::array<std::pair<std::string_view, std::int64_t>, 6> units = {
-      {{"d", 86'400'000'000'000}, {"h", 3'600'000'000'000}, {"m", 60'000'000'000}, {"s", 1'000'000'000}, {"ms", 1'000'000}, {"us", 1'000}}};
+  constexpr std::array<std::pair<std::string_view, std::int64_t>, 6> units = {{{"d", 86'400'000'000'000},
+                                                                               {"h", 3'600'000'000'000},
+                                                                               {"m", 60'000'000'000},
+                                                                               {"s", 1'000'000'000},
+                                                                               {"ms", 1'000'000},
+                                                                               {"us", 1'000}}};
   const std::int64_t count = duration.count();
   for (const auto& [name, size] : units) {
     if (count >= size && count % size == 0) return '"' + number_text(count / size) + std::string(name) + '"';
@@ -254,7 +259,8 @@ std::string SettingsReader::required_string(std::string_view key) {
   return text;
 }
 
-std::int64_t SettingsReader::integer(std::string_view key, std::int64_t default_value, std::int64_t min, std::int64_t max) {
+std::int64_t SettingsReader::integer(std::string_view key, std::int64_t default_value, std::int64_t min,
+                                     std::int64_t max) {
   const toml::node* node = state_->find(key);
   if (node == nullptr) return default_value;
   const auto* found = node->as_integer();
@@ -274,7 +280,8 @@ double SettingsReader::number(std::string_view key, double default_value, double
     state_->wrong_type(key, "a number", number_text(default_value), *node);
     return default_value;
   }
-  const double found = node->is_integer() ? static_cast<double>(node->as_integer()->get()) : node->as_floating_point()->get();
+  const double found =
+      node->is_integer() ? static_cast<double>(node->as_integer()->get()) : node->as_floating_point()->get();
   if (found >= min && found <= max) return found;
   state_->out_of_range(key, number_text(found), range_text(min, max, number_text<double>));
   return default_value;
@@ -307,7 +314,8 @@ Duration SettingsReader::duration(std::string_view key, Duration default_value, 
   return default_value;
 }
 
-std::uint64_t SettingsReader::size_bytes(std::string_view key, std::uint64_t default_value, std::uint64_t min, std::uint64_t max) {
+std::uint64_t SettingsReader::size_bytes(std::string_view key, std::uint64_t default_value, std::uint64_t min,
+                                         std::uint64_t max) {
   const toml::node* node = state_->find(key);
   if (node == nullptr) return default_value;
   const auto* text = node->as_string();
@@ -332,7 +340,8 @@ std::vector<std::string> SettingsReader::strings(std::string_view key, std::vect
   const auto* array = node->as_array();
   if (array == nullptr) {
     const auto* text = node->as_string();
-    state_->wrong_type(key, "an array of strings", text != nullptr ? '[' + in_quotes(text->get()) + ']' : example, *node);
+    state_->wrong_type(key, "an array of strings", text != nullptr ? '[' + in_quotes(text->get()) + ']' : example,
+                       *node);
     return default_value;
   }
   std::vector<std::string> out;
@@ -348,7 +357,8 @@ std::vector<std::string> SettingsReader::strings(std::string_view key, std::vect
   return out;
 }
 
-std::string SettingsReader::choice(std::string_view key, std::string_view default_value, std::vector<std::string_view> allowed) {
+std::string SettingsReader::choice(std::string_view key, std::string_view default_value,
+                                   std::vector<std::string_view> allowed) {
   const toml::node* node = state_->find(key);
   if (node == nullptr) return std::string(default_value);
   const auto* text = node->as_string();
@@ -368,7 +378,8 @@ std::string SettingsReader::file(std::string_view key) {
   const toml::node* node = state_->find(key);
   if (node == nullptr) return {};
   const std::string name = string(key, "");
-  if (name.empty() && node->is_string()) problem(key, "'" + std::string(key) + "' must name a file; found an empty string");
+  if (name.empty() && node->is_string())
+    problem(key, "'" + std::string(key) + "' must name a file; found an empty string");
   if (name.empty()) return {};
   return (std::filesystem::path(state_->table.folder()) / name).lexically_normal().string();
 }
@@ -377,7 +388,8 @@ std::string SettingsReader::secret(std::string_view key) {
   const std::string plain(key), key_file = plain + "_file", key_env = plain + "_env";
   const int given = int{has(plain)} + int{has(key_file)} + int{has(key_env)};
   if (given > 1) {
-    problem(has(plain) ? plain : key_env, "'" + plain + "' is given more than once; keep one of " + key_file + " and " + key_env);
+    problem(has(plain) ? plain : key_env,
+            "'" + plain + "' is given more than once; keep one of " + key_file + " and " + key_env);
     return {};
   }
   if (has(key_env)) {
@@ -416,7 +428,8 @@ std::optional<Settings> SettingsReader::table(std::string_view key) {
   if (const auto* found = node->as_table()) {
     return Settings(std::make_shared<const Settings::Node>(state_->table.node().file, found));
   }
-  problem(key, "'" + std::string(key) + "' must be one table, written [" + std::string(key) + "]; found " + describe(*node));
+  problem(key,
+          "'" + std::string(key) + "' must be one table, written [" + std::string(key) + "]; found " + describe(*node));
   return {};
 }
 

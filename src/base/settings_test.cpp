@@ -111,8 +111,10 @@ TEST(Settings, ReportsEveryProblemOfAFileWithItsPlace) {
                         }),
             (Lines{"plant.toml:1:1: missing key 'name'; expected a string: name = \"…\"",
                    "plant.toml:2:1: 'rate' must be an integer, such as rate = 10; found the string \"fast\"",
-                   "plant.toml:3:3: 'timeout' must be a duration with its unit in quotes, such as timeout = \"3s\"; found the integer 3",
-                   "plant.toml:4:1: 'send' must be an array of strings, such as send = [\"acme/**\"]; found the string \"acme/**\"",
+                   "plant.toml:3:3: 'timeout' must be a duration with its unit in quotes, such as timeout = \"3s\"; "
+                   "found the integer 3",
+                   "plant.toml:4:1: 'send' must be an array of strings, such as send = [\"acme/**\"]; found the string "
+                   "\"acme/**\"",
                    "plant.toml:1:1: unknown key 'nmae'; did you mean 'name'?"}));
 }
 
@@ -123,10 +125,13 @@ TEST(Settings, SaysWhatIsWrongWithAValue) {
     std::string expected;
   } table[] = {
       {"x = 5", [](auto& r) { r.string("x", "a"); }, "'x' must be a string, such as x = \"a\"; found the integer 5"},
-      {"x = 2.5", [](auto& r) { r.integer("x", 1, 1, 9); }, "'x' must be an integer, such as x = 1; found the number 2.5"},
+      {"x = 2.5", [](auto& r) { r.integer("x", 1, 1, 9); },
+       "'x' must be an integer, such as x = 1; found the number 2.5"},
       {"x = 0", [](auto& r) { r.integer("x", 1, 1, 9); }, "'x' is 0; it must be 1 to 9"},
-      {"x = 0", [](auto& r) { r.integer("x", 1, 1, std::numeric_limits<std::int64_t>::max()); }, "'x' is 0; it must be at least 1"},
-      {"x = true", [](auto& r) { r.number("x", 1, 0, 9); }, "'x' must be a number, such as x = 1; found the boolean true"},
+      {"x = 0", [](auto& r) { r.integer("x", 1, 1, std::numeric_limits<std::int64_t>::max()); },
+       "'x' is 0; it must be at least 1"},
+      {"x = true", [](auto& r) { r.number("x", 1, 0, 9); },
+       "'x' must be a number, such as x = 1; found the boolean true"},
       {"x = nan", [](auto& r) { r.number("x", 1, 0, 9); }, "'x' is nan; it must be 0 to 9"},
       {"x = \"yes\"", [](auto& r) { r.boolean("x", true); },
        "'x' must be true or false without quotes, such as x = true; found the string \"yes\""},
@@ -137,11 +142,13 @@ TEST(Settings, SaysWhatIsWrongWithAValue) {
        "'x': '64Mib' is no size; expected a number with B, KB, KiB, MB, MiB, GB or GiB, such as \"64MiB\""},
       {"x = 64", [](auto& r) { r.size_bytes("x", 65536, 1, 9); },
        "'x' must be a size with its unit in quotes, such as x = \"64KiB\"; found the integer 64"},
-      {"x = \"1GiB\"", [](auto& r) { r.size_bytes("x", 1, 1024, 1u << 20); }, "'x' is \"1GiB\"; it must be \"1KiB\" to \"1MiB\""},
+      {"x = \"1GiB\"", [](auto& r) { r.size_bytes("x", 1, 1024, 1u << 20); },
+       "'x' is \"1GiB\"; it must be \"1KiB\" to \"1MiB\""},
       {"x = [\"a\", 1]", [](auto& r) { r.strings("x", {}); }, "'x' must hold strings only; found the integer 1"},
       {"x = \"jsno\"", [](auto& r) { r.choice("x", "json", {"json", "value"}); },
        "'x' must be one of \"json\", \"value\"; found the string \"jsno\"; did you mean \"json\"?"},
-      {"x = 1979-05-27", [](auto& r) { r.choice("x", "json", {"json"}); }, "'x' must be one of \"json\"; found a date or time"},
+      {"x = 1979-05-27", [](auto& r) { r.choice("x", "json", {"json"}); },
+       "'x' must be one of \"json\"; found a date or time"},
       {"x = \"\"", [](auto& r) { r.required_string("x"); }, "'x' must not be empty"},
       {"x = \"\"", [](auto& r) { r.file("x"); }, "'x' must name a file; found an empty string"},
       {"x = 1", [](auto& r) { r.table("x"); }, "'x' must be one table, written [x]; found the integer 1"},
@@ -163,10 +170,12 @@ TEST(Settings, PointsAtTheElementOfAListThatIsWrong) {
 }
 
 TEST(Settings, UnknownKeysAreReportedInTheOrderOfTheFileWithTheKnownOnes) {
-  EXPECT_EQ(problems_of("zebra = 1\naardvark = 2\n", [](SettingsReader& r) { (void)r.has("name"), (void)r.has("rate"); }),
-            (Lines{"plant.toml:1:1: unknown key 'zebra'; known here are name, rate",
-                   "plant.toml:2:1: unknown key 'aardvark'; known here are name, rate"}));
-  EXPECT_EQ(problems_of("x = 1", [](SettingsReader&) {}), Lines{"plant.toml:1:1: unknown key 'x'; no keys are expected here"});
+  EXPECT_EQ(
+      problems_of("zebra = 1\naardvark = 2\n", [](SettingsReader& r) { (void)r.has("name"), (void)r.has("rate"); }),
+      (Lines{"plant.toml:1:1: unknown key 'zebra'; known here are name, rate",
+             "plant.toml:2:1: unknown key 'aardvark'; known here are name, rate"}));
+  EXPECT_EQ(problems_of("x = 1", [](SettingsReader&) {}),
+            Lines{"plant.toml:1:1: unknown key 'x'; no keys are expected here"});
 }
 
 TEST(Settings, FinishReportsOnce) {
@@ -250,7 +259,8 @@ TEST(Settings, AHandleKeepsTheFileAlive) {
 TEST(Settings, FileNamesAreRelativeToTheSettingsFile) {
   const TemporaryFolder folder;
   Problems problems;
-  const auto settings = Settings::load(folder.write("a.toml", "x = \"pki/../pki/a.crt\"\ny = \"/etc/b.crt\""), problems);
+  const auto settings =
+      Settings::load(folder.write("a.toml", "x = \"pki/../pki/a.crt\"\ny = \"/etc/b.crt\""), problems);
   ASSERT_TRUE(settings);
   EXPECT_EQ(settings->folder(), folder.path());
   SettingsReader reader(*settings, problems);
@@ -280,8 +290,8 @@ TEST(Settings, ReadsSecretsFromFilesAndTheEnvironment) {
   folder.write("password", "hunter2\r\n");
   ::setenv("SALLYPORT_TEST_SECRET", "from the environment", 1);
   Problems problems;
-  const auto settings =
-      Settings::load(folder.write("a.toml", "a_file = \"password\"\nb_env = \"SALLYPORT_TEST_SECRET\"\nc = \"literal\"\n"), problems);
+  const auto settings = Settings::load(
+      folder.write("a.toml", "a_file = \"password\"\nb_env = \"SALLYPORT_TEST_SECRET\"\nc = \"literal\"\n"), problems);
   ASSERT_TRUE(settings);
   {
     SettingsReader reader(*settings, problems);
@@ -292,7 +302,8 @@ TEST(Settings, ReadsSecretsFromFilesAndTheEnvironment) {
   ::unsetenv("SALLYPORT_TEST_SECRET");
   ASSERT_EQ(problems.size(), 1u);
   EXPECT_TRUE(problems[0].warning);
-  EXPECT_TRUE(to_string(problems[0]).contains(":3:1: warning: a secret stands in the settings file; use c_file")) << to_string(problems[0]);
+  EXPECT_TRUE(to_string(problems[0]).contains(":3:1: warning: a secret stands in the settings file; use c_file"))
+      << to_string(problems[0]);
 }
 
 TEST(Settings, SecretsThatCannotBeReadAreProblemsAndNeverShown) {
@@ -306,7 +317,8 @@ TEST(Settings, SecretsThatCannotBeReadAreProblemsAndNeverShown) {
   ASSERT_EQ(twice.size(), 1u);
   EXPECT_FALSE(twice[0].contains("hunter2"));
   const Lines missing = problems_of("p_file = \"/nonexistent/secret\"", secret);
-  EXPECT_EQ(missing, Lines{"plant.toml:1:1: secret file '/nonexistent/secret': cannot open: No such file or directory"});
+  EXPECT_EQ(missing,
+            Lines{"plant.toml:1:1: secret file '/nonexistent/secret': cannot open: No such file or directory"});
 }
 
 TEST(Settings, AReaderCanAddProblemsOfItsOwn) {
@@ -317,17 +329,18 @@ TEST(Settings, AReaderCanAddProblemsOfItsOwn) {
                           r.warning("", "the whole table is odd");
                           r.problem("absent", "is absent");
                         }),
-            (Lines{"plant.toml:2:1: is odd", "plant.toml:1:1: warning: the whole table is odd", "plant.toml:1:1: is absent"}));
+            (Lines{"plant.toml:2:1: is odd", "plant.toml:1:1: warning: the whole table is odd",
+                   "plant.toml:1:1: is absent"}));
 }
 
 TEST(Settings, DurationsHaveAUnit) {
   const std::pair<std::string_view, Duration> table[] = {
-      {"250ms", 250ms}, {"3s", 3s},   {"1m", 1min},  {"1min", 1min}, {"24h", 24h},   {"7d", 168h},
-      {"1.5s", 1500ms}, {"0s", 0s},   {"10us", 10us}, {"10µs", 10us}, {"5 s", 5s},    {"100ns", 100ns},
+      {"250ms", 250ms}, {"3s", 3s}, {"1m", 1min},   {"1min", 1min}, {"24h", 24h}, {"7d", 168h},
+      {"1.5s", 1500ms}, {"0s", 0s}, {"10us", 10us}, {"10µs", 10us}, {"5 s", 5s},  {"100ns", 100ns},
   };
   for (const auto& [text, expected] : table) EXPECT_EQ(parse_duration(text), expected) << text;
-  for (const std::string_view text : {"", "s", "3", "-3s", "+3s", " 3s", "3x", "3s ", "1e3s", "0x10s", "inf", "nan s", "1h30m",
-                                      "99999999999d", "9223372036854775808ns", "3.s.s"}) {
+  for (const std::string_view text : {"", "s", "3", "-3s", "+3s", " 3s", "3x", "3s ", "1e3s", "0x10s", "inf", "nan s",
+                                      "1h30m", "99999999999d", "9223372036854775808ns", "3.s.s"}) {
     EXPECT_FALSE(parse_duration(text)) << text;
   }
   EXPECT_EQ(parse_duration("9223372036854775807ns"), Duration::max());
@@ -335,9 +348,11 @@ TEST(Settings, DurationsHaveAUnit) {
 
 TEST(Settings, SizesHaveAUnit) {
   const std::pair<std::string_view, std::uint64_t> table[] = {
-      {"0B", 0}, {"1024B", 1024}, {"64KiB", 65536}, {"64MiB", 64u << 20}, {"1GB", 1'000'000'000}, {"1.5KiB", 1536}, {"2kB", 2000}};
+      {"0B", 0},        {"1024B", 1024}, {"64KiB", 65536}, {"64MiB", 64u << 20}, {"1GB", 1'000'000'000},
+      {"1.5KiB", 1536}, {"2kB", 2000}};
   for (const auto& [text, expected] : table) EXPECT_EQ(parse_size(text), expected) << text;
-  for (const std::string_view text : {"", "64", "64M", "64mib", "-1B", "99999999TiB", "B"}) EXPECT_FALSE(parse_size(text)) << text;
+  for (const std::string_view text : {"", "64", "64M", "64mib", "-1B", "99999999TiB", "B"})
+    EXPECT_FALSE(parse_size(text)) << text;
 }
 
 TEST(Settings, TheNearestKeyIsNearEnoughToBeATypingError) {

@@ -15,14 +15,25 @@ struct Unit {
   std::string_view name;
   std::uint64_t factor;
 };
-constexpr Unit kDurationUnits[] = {
-    {"ns", 1},           {"us", 1'000},           {"µs", 1'000},           {"ms", 1'000'000},
-    {"s", 1'000'000'000}, {"m", 60'000'000'000}, {"min", 60'000'000'000}, {"h", 3'600'000'000'000},
-    {"d", 86'400'000'000'000}};
-constexpr Unit kSizeUnits[] = {
-    {"B", 1},          {"kB", 1'000},        {"KB", 1'000},             {"KiB", 1u << 10},           {"MB", 1'000'000},
-    {"MiB", 1u << 20}, {"GB", 1'000'000'000}, {"GiB", 1u << 30},         {"TB", 1'000'000'000'000},
-    {"TiB", std::uint64_t{1} << 40}};
+constexpr Unit kDurationUnits[] = {{"ns", 1},
+                                   {"us", 1'000},
+                                   {"µs", 1'000},
+                                   {"ms", 1'000'000},
+                                   {"s", 1'000'000'000},
+                                   {"m", 60'000'000'000},
+                                   {"min", 60'000'000'000},
+                                   {"h", 3'600'000'000'000},
+                                   {"d", 86'400'000'000'000}};
+constexpr Unit kSizeUnits[] = {{"B", 1},
+                               {"kB", 1'000},
+                               {"KB", 1'000},
+                               {"KiB", 1u << 10},
+                               {"MB", 1'000'000},
+                               {"MiB", 1u << 20},
+                               {"GB", 1'000'000'000},
+                               {"GiB", 1u << 30},
+                               {"TB", 1'000'000'000'000},
+                               {"TiB", std::uint64_t{1} << 40}};
 
 // Digits with an optional fraction, then a unit; nullopt when it is not that, or does not fit into 63 bits.
 std::optional<std::uint64_t> parse_with_unit(std::string_view text, std::span<const Unit> units) {
@@ -49,7 +60,8 @@ std::optional<std::uint64_t> parse_with_unit(std::string_view text, std::span<co
 
 std::string lower(std::string_view text) {
   std::string out(text);
-  std::ranges::transform(out, out.begin(), [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
+  std::ranges::transform(out, out.begin(),
+                         [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
   return out;
 }
 
@@ -75,8 +87,9 @@ std::size_t distance(std::string_view a, std::string_view b) {
 Result<Duration> parse_duration(std::string_view text) {
   const auto nanoseconds = parse_with_unit(text, kDurationUnits);
   if (!nanoseconds) {
-    return fail(ErrorCode::invalid, "'" + std::string(text.substr(0, 40)) +
-                                        "' is no duration; expected a number with ns, us, ms, s, m, h or d, such as \"250ms\"");
+    return fail(ErrorCode::invalid,
+                "'" + std::string(text.substr(0, 40)) +
+                    "' is no duration; expected a number with ns, us, ms, s, m, h or d, such as \"250ms\"");
   }
   return Duration(static_cast<std::int64_t>(*nanoseconds));
 }
@@ -84,8 +97,9 @@ Result<Duration> parse_duration(std::string_view text) {
 Result<std::uint64_t> parse_size(std::string_view text) {
   const auto bytes = parse_with_unit(text, kSizeUnits);
   if (!bytes) {
-    return fail(ErrorCode::invalid, "'" + std::string(text.substr(0, 40)) +
-                                        "' is no size; expected a number with B, KB, KiB, MB, MiB, GB or GiB, such as \"64MiB\"");
+    return fail(ErrorCode::invalid,
+                "'" + std::string(text.substr(0, 40)) +
+                    "' is no size; expected a number with B, KB, KiB, MB, MiB, GB or GiB, such as \"64MiB\"");
   }
   return *bytes;
 }
@@ -98,7 +112,8 @@ std::optional<std::string> nearest(std::string_view text, const std::vector<std:
   std::size_t best_distance = std::max<std::size_t>(1, text.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
     if (candidate.size() > kLongest) continue;
-    const std::size_t length_difference = candidate.size() > text.size() ? candidate.size() - text.size() : text.size() - candidate.size();
+    const std::size_t length_difference =
+        candidate.size() > text.size() ? candidate.size() - text.size() : text.size() - candidate.size();
     if (length_difference >= best_distance) continue;
     const std::size_t d = distance(wanted, lower(candidate));
     if (d < best_distance && d < candidate.size()) {
