@@ -1,0 +1,139 @@
+// sallyport keys: a small certificate authority for the nodes of one network.
+#include "base/json_writer.h"
+#include "cli/commands.h"
+#include "cli/point_row.h"
+#include "cli/terminal.h"
+#include "net/pki.h"
+#include "net/tls.h"
+
+namespace sallyport::cli {
+namespace {
+
+struct Arguments {
+  std::string out = ".";
+  std::string ca = ".";
+  std::string name;
+  std::string algorithm = "ml-dsa-65";
+  std::int64_t days = 0;
+  std::int64_t not_before_days_ago = 0;
+  std::vector<std::string> files;
+  bool json = false;
+};
+
+int make_ca(const Arguments& arguments) {
+  const auto algorithm = net::parse_key_algorithm(arguments.algorithm);
+  if (!algorithm) return failed(algorithm.error());
+  net::CaRequest request;
+  request.folder = arguments.out;
+  request.name = arguments.name;
+  request.algorithm = *algorithm;
+  request.days = static_cast<int>(arguments.days);
+  if (const auto made = net::make_ca(request); !made) return failed(made.error());
+  print("wrote " + arguments.out + "/ca.crt and " + arguments.out +
+        "/ca.key\n"
+        "Keep ca.key off the nodes: only `sallyport keys issue` needs it. Every node gets ca.crt as its `trust`.\n");
+  return kSuccess;
+}
+
+int issue(const Arguments& arguments) {
+  const auto algorithm = net::parse_key_algorithm(arguments.algorithm);
+  if (!algorithm) return failed(algorithm.error());
+  net::IssueRequest request;
+  request.ca_folder = arguments.ca;
+  request.name = arguments.name;
+  request.folder = arguments.out;
+  request.algorithm = *algorithm;
+  request.days = static_cast<int>(arguments.days);
+  request.not_before_days_ago = static_cast<int>(arguments.not_before_days_ago);
+  if (const auto issued = net::issue_certificate(request); !issued) return failed(issued.error());
+  print("wrote " + arguments.out + "/" + arguments.name + ".crt and " + arguments.out + "/" + arguments.name +
+        ".key\n");
+  return kSuccess;
+}
+
+std::string as_json(const std::string& file, const net::CertificateInfo& certificate) {
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object();
+  json.field("file", file);
+  json.field("name", certificate.name);
+  json.field("algorithm", certificate.algorithm);
+  json.field("issuer", certificate.issuer);
+  json.field("sha256", certificate.sha256);
+  json.field("not_before", format_utc(certificate.not_before));
+  json.field("not_after", format_utc(certificate.not_after));
+  json.end_object();
+  return out + "\n";
+}
+
+int show(const Arguments& arguments) {
+  Table table({"FILE", "NAME", "ALGORITHM", "ISSUER", "EXPIRES", "SHA-256"});
+  int code = kSuccess;
+  const auto now = now_utc();
+  for (const std::string& file : arguments.files) {
+    const auto certificate = net::read_certificate(file);
+    if (!certificate) {
+      code = failed(certificate.error());
+      continue;
+    }
+    if (arguments.json) print(as_json(file, *certificate));
+    const bool expired = certificate->not_after < now;
+    table.row({printable(file), printable(certificate->name), certificate->algorithm, printable(certificate->issuer),
+               coloured(friendly_time(certificate->not_after, now), expired ? Colour::red : Colour::none),
+               certificate->sha256});
+  }
+  if (!arguments.json && !table.empty()) table.print();
+  return code;
+}
+
+constexpr const char* kAlgorithmHelp = "the kind of key; all but ml-dsa-65 can be forged by a quantum computer one day";
+
+void add_ca(Options& keys) {
+  keys.command("ca", "Make a certificate authority: ca.crt and ca.key", [](Options& options) -> Action {
+    const auto arguments = std::make_shared<Arguments>();
+    arguments->name = "sallyport CA";
+    arguments->days = 3650;
+    options.text("--out", arguments->out, "the folder to write to", Options::Need::required);
+    options.text("--name", arguments->name, "what it calls itself");
+    options.choice("--algorithm", arguments->algorithm, kAlgorithmHelp, {"ml-dsa-65", "ed25519", "ecdsa-p256"});
+    options.number("--days", arguments->days, "how long it is valid", 1, 36'500);
+    return [arguments] { return make_ca(*arguments); };
+  });
+}
+
+void add_issue(Options& keys) {
+  keys.command("issue", "Issue a node's certificate: NODE.crt and NODE.key", [](Options& options) -> Action {
+    const auto arguments = std::make_shared<Arguments>();
+    arguments->days = 825;
+    options.text("--ca", arguments->ca, "the folder of ca.crt and ca.key", Options::Need::required);
+    options.text("--name", arguments->name, "the node's name, as in its [node] table", Options::Need::required);
+    options.text("--out", arguments->out, "the folder to write to", Options::Need::required);
+    options.choice("--algorithm", arguments->algorithm, kAlgorithmHelp, {"ml-dsa-65", "ed25519", "ecdsa-p256"});
+    options.number("--days", arguments->days, "how long it is valid", 1, 36'500);
+    options.number("--not-before-days-ago", arguments->not_before_days_ago,
+                   "valid since this many days ago; for tests of expiry", 0, 36'500);
+    return [arguments] { return issue(*arguments); };
+  });
+}
+
+void add_show(Options& keys) {
+  keys.command("show", "What certificates say", [](Options& options) -> Action {
+    const auto arguments = std::make_shared<Arguments>();
+    options.texts("file", arguments->files, "PEM files", Options::Need::required);
+    options.json(arguments->json);
+    return [arguments] { return show(*arguments); };
+  });
+}
+
+}  // namespace
+
+Command keys_command() {
+  return {"keys", "Make and show keys and certificates", [](Options& options) -> Action {
+            add_ca(options);
+            add_issue(options);
+            add_show(options);
+            return {};
+          }};
+}
+
+}  // namespace sallyport::cli

@@ -1,0 +1,367 @@
+// Reads a node's TOML. Each table has its own small function; connectors read their own tables.
+#include "node/config.h"
+
+#include <algorithm>
+#include <map>
+
+#include "namespace/path.h"
+
+namespace sallyport::node {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::string_view kNameRule = "a name is 1 to 64 letters, digits, '.', '_' or '-'";
+
+bool is_name(std::string_view text) {
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+           c == '-';
+  };
+  return !text.empty() && text.size() <= 64 && text != "." && text != ".." && std::ranges::all_of(text, allowed);
+}
+
+std::string in_quotes(std::string_view text) { return "'" + std::string(text) + "'"; }
+
+// Names that must differ, and where each was seen first.
+class Names {
+ public:
+  explicit Names(std::string what) : what_(std::move(what)) {}
+  void add(const std::string& name, SettingsReader& reader) {
+    const auto [at, fresh] = first_.emplace(name, reader.place("name"));
+    if (fresh) return;
+    reader.problem("name", "there is already a " + what_ + " named " + in_quotes(name) + " in line " +
+                               std::to_string(at->second.line) + "; give each its own name");
+  }
+
+ private:
+  std::string what_;
+  std::map<std::string, Place> first_;
+};
+
+// A required key `name`, checked. Empty when it is missing or wrong, which has then been said.
+std::string read_name(SettingsReader& reader, std::string_view key = "name") {
+  std::string name = reader.required_string(key);
+  if (name.empty() || is_name(name)) return name;
+  reader.problem(key, in_quotes(name) + " is no name: " + std::string(kNameRule));
+  return {};
+}
+
+Patterns read_patterns(SettingsReader& reader, std::string_view key, std::vector<std::string>& texts) {
+  texts = reader.strings(key, {});
+  auto patterns = Patterns::parse(texts);
+  if (patterns) return *std::move(patterns);
+  reader.problem(key, patterns.error().message);
+  return {};
+}
+
+Status read_on_loss(SettingsReader& reader) {
+  return reader.choice("on_loss", "bad", {"bad", "uncertain"}) == "uncertain"
+             ? status::kUncertainNoCommunicationLastUsableValue
+             : status::kBadNoCommunication;
+}
+
+// Everything that is read, and what must be unique across tables.
+struct Reading {
+  const ConnectorTypes& types;
+  Problems& problems;
+  Config& config;
+  Names link_names{"link"};
+  Names peer_names{"listen.peer"};
+  Names source_names{"source"};
+  Names sink_names{"sink"};
+};
+
+void read_node(Reading& r, SettingsReader& root) {
+  const auto table = root.table("node");
+  if (!table) {
+    root.problem("", "the [node] table is missing; add [node] with name = \"…\" and data_dir = \"…\"");
+    return;
+  }
+  SettingsReader reader(*table, r.problems);
+  r.config.name = read_name(reader);
+  r.config.data_dir = reader.file("data_dir");
+  if (r.config.data_dir.empty()) {
+    reader.problem(
+        "data_dir",
+        "data_dir is missing: the folder where the node keeps its state, e.g. data_dir = \"/var/lib/sallyport\"");
+  }
+  if (reader.integer("threads", 1, 1, 64) > 1) {
+    reader.warning("threads", "this version runs all links on one thread; threads has no effect yet");
+  }
+}
+
+void read_identity(Reading& r, SettingsReader& root) {
+  const auto table = root.table("identity");
+  if (!table) return;
+  SettingsReader reader(*table, r.problems);
+  const std::size_t before = r.problems.size();
+  auto& files = r.config.identity_files;
+  files = {reader.file("certificate"), reader.file("private_key"), reader.file("trust")};
+  for (const auto& [key, file] : {std::pair<std::string_view, std::string&>{"certificate", files.certificate},
+                                  {"private_key", files.private_key},
+                                  {"trust", files.trust}}) {
+    if (file.empty())
+      reader.problem(key, std::string(key) + " is missing; `sallyport keys ca` and `keys issue` make all three files");
+  }
+  if (r.problems.size() > before || r.config.name.empty()) return;
+  auto identity = net::TlsIdentity::load(files, r.config.name);
+  if (identity) {
+    r.config.identity = *std::move(identity);
+    return;
+  }
+  // The message names the file; point at the key that names it.
+  const std::string& message = identity.error().message;
+  const std::string_view key = message.starts_with(files.private_key) ? "private_key"
+                               : message.starts_with(files.trust)     ? "trust"
+                                                                      : "certificate";
+  reader.problem(key, message);
+}
+
+void check_identity_present(const Reading& r, SettingsReader& reader, std::string_view what) {
+  if (!r.config.identity_files.certificate.empty()) return;
+  reader.problem("", std::string(what) + " needs an [identity] with certificate, private_key and trust");
+}
+
+// What [[link]] and [[listen.peer]] have in common.
+void read_traffic(Reading& r, SettingsReader& reader, LinkConfig& link) {
+  auto& options = link.options;
+  options.send = read_patterns(reader, "send", link.send);
+  options.receive = read_patterns(reader, "receive", link.receive);
+  if (link.send.empty() && link.receive.empty()) {
+    reader.warning(
+        "", "link " + in_quotes(options.name) + " carries nothing; add send = [\"…/**\"] or receive = [\"…/**\"]");
+  }
+  options.heartbeat = reader.duration("heartbeat", std::chrono::seconds(1), milliseconds(20), std::chrono::hours(1));
+  // A longer heartbeat alone should just work: the default timeout follows it.
+  const Duration usual = std::max<Duration>(std::chrono::seconds(3), 3 * options.heartbeat);
+  const Duration default_timeout = reader.has("heartbeat") && !reader.has("timeout") ? 3 * options.heartbeat : usual;
+  options.timeout = reader.duration("timeout", default_timeout, milliseconds(40), std::chrono::hours(4));
+  if (options.timeout < 2 * options.heartbeat) {
+    reader.problem(
+        "timeout",
+        "timeout must be at least twice the heartbeat, or one late heartbeat cuts the link; three times is usual");
+  }
+  options.on_loss = read_on_loss(reader);
+  if (!options.peer.empty() && options.peer == r.config.name) {
+    reader.problem(options.dial ? "peer" : "name", in_quotes(options.peer) + " is this node itself");
+  }
+}
+
+void read_link(Reading& r, const Settings& table) {
+  SettingsReader reader(table, r.problems);
+  LinkConfig link;
+  link.place = table.place();
+  link.options.name = read_name(reader);
+  if (!link.options.name.empty()) r.link_names.add(link.options.name, reader);
+  link.options.peer = read_name(reader, "peer");
+  const std::string address = reader.required_string("dial");
+  if (!address.empty()) {
+    auto parsed = net::parse_address(address);
+    if (parsed && parsed->port == 0) {
+      reader.problem("dial", "cannot dial port 0; write the port that the peer listens on, e.g. \"dmz.example:4433\"");
+    } else if (parsed) {
+      link.options.dial = *std::move(parsed);
+    } else {
+      reader.problem("dial", parsed.error().message);
+    }
+  }
+  check_identity_present(r, reader, "a [[link]]");
+  read_traffic(r, reader, link);
+  r.config.links.push_back(std::move(link));
+}
+
+void read_peer(Reading& r, const Settings& table) {
+  SettingsReader reader(table, r.problems);
+  LinkConfig link;
+  link.place = table.place();
+  link.options.name = link.options.peer = read_name(reader);
+  if (!link.options.name.empty()) {
+    r.peer_names.add(link.options.name, reader);
+    const auto clash = std::ranges::find_if(r.config.links, [&](const LinkConfig& other) {
+      return other.options.dial && other.options.name == link.options.name;
+    });
+    if (clash != r.config.links.end()) {
+      reader.problem("name", "a [[link]] in line " + std::to_string(clash->place.line) + " is named " +
+                                 in_quotes(link.options.name) + " too; rename that link");
+    }
+  }
+  read_traffic(r, reader, link);
+  r.config.links.push_back(std::move(link));
+}
+
+void read_listen(Reading& r, SettingsReader& root) {
+  const auto table = root.table("listen");
+  if (!table) return;
+  SettingsReader reader(*table, r.problems);
+  r.config.listen_place = reader.place("address");
+  const std::string address = reader.required_string("address");
+  if (!address.empty()) {
+    auto parsed = net::parse_address(address);
+    if (parsed) {
+      r.config.listen = *std::move(parsed);
+    } else {
+      reader.problem("address", parsed.error().message);
+    }
+  }
+  check_identity_present(r, reader, "[listen]");
+  const auto peers = reader.tables("peer");
+  if (peers.empty()) {
+    reader.problem("",
+                   "[listen] without a [[listen.peer]] would refuse everybody; add one for each node that may connect");
+  }
+  for (const Settings& peer : peers) read_peer(r, peer);
+}
+
+// The type named by a key of [source] or [sink], or a problem that lists those there are.
+template <typename Types>
+auto find_type(const Types& types, std::string_view kind, const std::string& name, SettingsReader& reader)
+    -> decltype(types.data()) {
+  const auto found = std::ranges::find(types, name, [](const auto& type) { return type.name; });
+  if (found != types.end()) return &*found;
+  std::vector<std::string> names;
+  for (const auto& type : types) names.push_back(type.name);
+  std::string list;
+  for (const auto& known : names) list += (list.empty() ? "" : ", ") + known;
+  const auto hint = nearest(name, names);
+  reader.problem(name, "there is no " + std::string(kind) + " type " + in_quotes(name) +
+                           (hint ? "; did you mean " + in_quotes(*hint) + "?" : "") + " Known: " + list);
+  return nullptr;
+}
+
+void read_source(Reading& r, const SourceType& type, const Settings& table) {
+  SettingsReader reader(table, r.problems);
+  SourceConfig source;
+  source.type = type.name;
+  source.common.node = r.config.name;
+  source.common.name = read_name(reader);
+  if (!source.common.name.empty()) r.source_names.add(source.common.name, reader);
+  source.common.into = reader.required_string("into");
+  if (!source.common.into.empty()) {
+    if (const auto ok = check_path(source.common.into); !ok) {
+      reader.problem("into", ok.error().message);
+    } else if (source.common.into.starts_with('$')) {
+      reader.problem("into", "paths that begin with '$' belong to the node itself");
+    }
+  }
+  source.on_loss = read_on_loss(reader);
+  source.text = type.name + "\n" + table.text();
+  source.source = type.make(source.common, reader);
+  r.config.sources.push_back(std::move(source));
+}
+
+void read_sink(Reading& r, const SinkType& type, const Settings& table) {
+  SettingsReader reader(table, r.problems);
+  SinkConfig sink;
+  sink.type = type.name;
+  sink.common.node = r.config.name;
+  sink.common.name = read_name(reader);
+  if (!sink.common.name.empty()) r.sink_names.add(sink.common.name, reader);
+  sink.common.publish = read_patterns(reader, "publish", sink.publish);
+  if (sink.publish.empty())
+    reader.warning("publish", "sink " + in_quotes(sink.common.name) + " publishes nothing; add publish = [\"…/**\"]");
+  sink.text = type.name + "\n" + table.text();
+  sink.sink = type.make(sink.common, reader);
+  r.config.sinks.push_back(std::move(sink));
+}
+
+template <typename Types, typename ReadOne>
+void read_connectors(Reading& r, SettingsReader& root, std::string_view kind, const Types& types, ReadOne read_one) {
+  const auto table = root.table(kind);
+  if (!table) return;
+  SettingsReader reader(*table, r.problems);
+  for (const std::string& name : reader.keys()) {
+    const auto* type = find_type(types, kind, name, reader);
+    if (!type) continue;
+    for (const Settings& one : reader.tables(name)) read_one(r, *type, one);
+  }
+}
+
+void read_limits(Reading& r, SettingsReader& root) {
+  const auto table = root.table("limits");
+  if (!table) return;
+  SettingsReader reader(*table, r.problems);
+  r.config.limits.max_points =
+      static_cast<std::uint32_t>(reader.integer("points", r.config.limits.max_points, 1, 100'000'000));
+  r.config.limits.max_routes =
+      static_cast<std::uint16_t>(reader.integer("routes", r.config.limits.max_routes, 1, 65'000));
+}
+
+void read_log(Reading& r, SettingsReader& root) {
+  const auto table = root.table("log");
+  if (!table) return;
+  SettingsReader reader(*table, r.problems);
+  const std::string level = reader.choice("level", "info", {"trace", "debug", "info", "warn", "error"});
+  const std::map<std::string, log::Level> levels = {{"trace", log::Level::trace},
+                                                    {"debug", log::Level::debug},
+                                                    {"info", log::Level::info},
+                                                    {"warn", log::Level::warn},
+                                                    {"error", log::Level::error}};
+  if (const auto found = levels.find(level); found != levels.end()) r.config.log_level = found->second;
+}
+
+void read_http(Reading& r, SettingsReader& root) {
+  const auto table = root.table("http");
+  if (!table) return;
+  SettingsReader reader(*table, r.problems);
+  r.config.http_place = reader.place("address");
+  r.config.http = http::read_http_settings(reader);
+}
+
+void read_all(Reading& r, const Settings& file) {
+  SettingsReader root(file, r.problems);
+  read_node(r, root);
+  read_identity(r, root);
+  read_limits(r, root);
+  read_log(r, root);
+  for (const Settings& link : root.tables("link")) read_link(r, link);
+  read_listen(r, root);
+  read_http(r, root);
+  read_connectors(r, root, "source", r.types.sources, read_source);
+  read_connectors(r, root, "sink", r.types.sinks, read_sink);
+}
+
+void sort_by_line(Problems& problems) {
+  std::ranges::stable_sort(problems, {}, [](const Problem& p) { return std::pair(p.place.line, p.place.column); });
+}
+
+}  // namespace
+
+Config read_config(const std::string& file, const ConnectorTypes& types, Problems& problems) {
+  Config config;
+  config.file = file;
+  const auto settings = Settings::load(file, problems);
+  if (!settings) {
+    if (!has_errors(problems)) problems.push_back({{file, 0, 0}, settings.error().message, false});
+    return config;
+  }
+  Reading reading{types, problems, config};
+  read_all(reading, *settings);
+  sort_by_line(problems);
+  return config;
+}
+
+bool has_errors(const Problems& problems) {
+  return std::ranges::any_of(problems, [](const Problem& p) { return !p.warning; });
+}
+
+Result<NodePlace> read_node_place(const std::string& file) {
+  Problems problems;
+  const auto settings = Settings::load(file, problems);
+  if (!settings) {
+    return problems.empty() ? std::unexpected(settings.error()) : fail(ErrorCode::invalid, to_string(problems.front()));
+  }
+  NodePlace place;
+  Problems ignored;
+  SettingsReader root(*settings, ignored);
+  if (const auto table = root.table("node")) {
+    SettingsReader reader(*table, ignored);
+    place.name = reader.string("name", "");
+    place.data_dir = reader.file("data_dir");
+  }
+  if (place.data_dir.empty())
+    return fail(ErrorCode::invalid, file + ": [node] has no data_dir, so its node cannot be found");
+  return place;
+}
+
+}  // namespace sallyport::node

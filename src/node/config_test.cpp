@@ -1,0 +1,289 @@
+#include "node/config.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "net/pki.h"
+#include "node/test_folder.h"
+
+namespace sallyport::node {
+namespace {
+
+namespace fs = std::filesystem;
+
+class NodeConfig : public testing::Test {
+ protected:
+  // Keys are made once; ML-DSA ones take a while.
+  static void SetUpTestSuite() {
+    folder_ = std::make_unique<TestFolder>();
+    ASSERT_TRUE(
+        net::make_ca({.folder = folder_->path() + "/pki", .name = "test CA", .algorithm = net::KeyAlgorithm::ed25519}));
+    for (const char* name : {"plant-1", "dmz-1", "ai-1"}) {
+      ASSERT_TRUE(issue("pki", name));
+    }
+    ASSERT_TRUE(issue("pki", "late-1", 3));
+    ASSERT_TRUE(net::make_ca(
+        {.folder = folder_->path() + "/foreign", .name = "other CA", .algorithm = net::KeyAlgorithm::ed25519}));
+    ASSERT_TRUE(issue("foreign", "plant-1"));
+  }
+  static Result<void> issue(const std::string& ca, const std::string& name, int days_ago = 0) {
+    net::IssueRequest request;
+    request.ca_folder = request.folder = folder_->path() + "/" + ca;
+    request.name = name;
+    request.algorithm = net::KeyAlgorithm::ed25519;
+    if (days_ago > 0) {
+      request.days = 1;
+      request.not_before_days_ago = days_ago;
+    }
+    return net::issue_certificate(request);
+  }
+  static void TearDownTestSuite() { folder_.reset(); }
+
+  Config read(const std::string& text) {
+    problems_.clear();
+    return read_config(folder_->write("node.toml", text), connector_types(), problems_);
+  }
+  std::string all_problems() const {
+    std::string out;
+    for (const auto& problem : problems_) out += to_string(problem) + "\n";
+    return out;
+  }
+
+  static std::unique_ptr<TestFolder> folder_;
+  Problems problems_;
+};
+std::unique_ptr<TestFolder> NodeConfig::folder_;
+
+constexpr const char* kHead = "[node]\nname = \"plant-1\"\ndata_dir = \"data\"\n";
+constexpr const char* kIdentity =
+    "[identity]\ncertificate = \"pki/plant-1.crt\"\nprivate_key = \"pki/plant-1.key\"\ntrust = \"pki/ca.crt\"\n";
+constexpr const char* kSource = "[[source.simulator]]\nname = \"sim\"\ninto = \"acme/sim\"\n";
+
+TEST_F(NodeConfig, ReadsALinkWithItsDefaults) {
+  const auto config =
+      read(std::string(kHead) + kIdentity +
+           "[[link]]\nname = \"dmz\"\ndial = \"localhost:4433\"\npeer = \"dmz-1\"\nsend = [\"acme/**\"]\n");
+  ASSERT_FALSE(has_errors(problems_)) << all_problems();
+  ASSERT_EQ(config.links.size(), 1u);
+  const auto& link = config.links[0].options;
+  EXPECT_EQ(link.name, "dmz");
+  EXPECT_EQ(link.peer, "dmz-1");
+  ASSERT_TRUE(link.dial);
+  EXPECT_EQ(link.dial->port, 4433);
+  EXPECT_EQ(link.heartbeat, std::chrono::seconds(1));
+  EXPECT_EQ(link.timeout, std::chrono::seconds(3));
+  EXPECT_TRUE(link.send.matches("acme/x"));
+  EXPECT_TRUE(link.receive.empty());
+  EXPECT_TRUE(config.identity);
+  EXPECT_EQ(config.data_dir, folder_->path() + "/data");
+}
+
+TEST_F(NodeConfig, ALongHeartbeatBringsALongTimeout) {
+  const auto config =
+      read(std::string(kHead) + kIdentity +
+           "[[link]]\nname = \"a\"\ndial = \"h:1\"\npeer = \"p\"\nsend = [\"**\"]\nheartbeat = \"10s\"\n");
+  ASSERT_FALSE(has_errors(problems_)) << all_problems();
+  EXPECT_EQ(config.links[0].options.timeout, std::chrono::seconds(30));
+}
+
+TEST_F(NodeConfig, AShortHeartbeatBringsAShortTimeout) {
+  const auto config =
+      read(std::string(kHead) + kIdentity +
+           "[[link]]\nname = \"a\"\ndial = \"h:1\"\npeer = \"p\"\nsend = [\"**\"]\nheartbeat = \"100ms\"\n");
+  ASSERT_FALSE(has_errors(problems_)) << all_problems();
+  EXPECT_EQ(config.links[0].options.timeout, std::chrono::milliseconds(300));
+}
+
+TEST_F(NodeConfig, ReadsSourcesAndSinksOfEveryTypeByName) {
+  const auto config =
+      read(std::string(kHead) + kSource +
+           "on_loss = \"uncertain\"\n[[sink.file]]\nname = \"out\"\npath = \"out.ndjson\"\npublish = [\"**\"]\n");
+  ASSERT_FALSE(has_errors(problems_)) << all_problems();
+  ASSERT_EQ(config.sources.size(), 1u);
+  EXPECT_EQ(config.sources[0].type, "simulator");
+  EXPECT_EQ(config.sources[0].common.into, "acme/sim");
+  EXPECT_EQ(config.sources[0].on_loss, status::kUncertainNoCommunicationLastUsableValue);
+  EXPECT_TRUE(config.sources[0].source);
+  ASSERT_EQ(config.sinks.size(), 1u);
+  EXPECT_TRUE(config.sinks[0].sink);
+}
+
+TEST_F(NodeConfig, ALayoutChangeIsNoChangeOfASource) {
+  const auto one = read(std::string(kHead) + kSource + "points = 5\nrate = 10\n");
+  const auto two = read(std::string(kHead) + "# moved\n\n" + kSource + "rate   = 10 # ten\npoints = 5\n");
+  const auto three = read(std::string(kHead) + kSource + "points = 6\nrate = 10\n");
+  EXPECT_EQ(one.sources.at(0).text, two.sources.at(0).text);
+  EXPECT_NE(one.sources.at(0).text, three.sources.at(0).text);
+}
+
+TEST_F(NodeConfig, ReportsEveryProblemInOrderOfLines) {
+  read("[node]\nname = \"a b\"\ndata_dir = \"d\"\nthread = 3\n[limits]\npoints = 0\n");
+  ASSERT_EQ(problems_.size(), 3u) << all_problems();
+  EXPECT_EQ(problems_[0].place.line, 2u);
+  EXPECT_EQ(problems_[1].place.line, 4u);
+  EXPECT_EQ(problems_[2].place.line, 6u);
+}
+
+TEST_F(NodeConfig, FindsTheNodeOfAFileWithErrorsElsewhere) {
+  const auto file = folder_->write("half.toml", std::string(kHead) + "[[link]]\nname = 3\n");
+  const auto place = read_node_place(file);
+  ASSERT_TRUE(place) << place.error().message;
+  EXPECT_EQ(place->name, "plant-1");
+  EXPECT_EQ(place->data_dir, folder_->path() + "/data");
+}
+
+// Every example is loaded as it stands; only the keys are looked for where the test has them.
+class Example : public NodeConfig, public testing::WithParamInterface<const char*> {};
+
+TEST_P(Example, IsAValidConfiguration) {
+  std::ifstream in(std::string(SALLYPORT_SOURCE_DIR) + "/examples/" + GetParam());
+  const std::string text((std::istreambuf_iterator<char>(in)), {});
+  ASSERT_FALSE(text.empty());
+  read(text);
+  EXPECT_TRUE(problems_.empty()) << all_problems();
+}
+
+INSTANTIATE_TEST_SUITE_P(Examples, Example, testing::Values("plant.toml", "dmz.toml", "ai.toml"), [](const auto& info) {
+  return std::string(info.param).substr(0, std::string(info.param).find('.'));
+});
+
+// --- The malformed table
+// -----------------------------------------------------------------------------------------------
+
+struct Malformed {
+  const char* name;
+  std::string text;  // "{head}" and "{identity}" are filled in
+  unsigned line;
+  std::string message;  // a part of it
+};
+
+class MalformedConfig : public NodeConfig, public testing::WithParamInterface<Malformed> {};
+
+TEST_P(MalformedConfig, IsRefusedWithPlaceAndHint) {
+  read(GetParam().text);
+  ASSERT_TRUE(has_errors(problems_)) << "accepted";
+  const auto found = std::ranges::find_if(problems_, [](const Problem& problem) {
+    return !problem.warning && problem.place.line == GetParam().line && problem.message.contains(GetParam().message);
+  });
+  EXPECT_NE(found, problems_.end()) << "expected line " << GetParam().line << ": …" << GetParam().message << "…\n"
+                                    << all_problems();
+}
+
+std::string with_identity(const std::string& rest) {
+  return std::string(kHead) + kIdentity + rest;
+}                                                                                 // rest begins in line 8
+std::string plain(const std::string& rest) { return std::string(kHead) + rest; }  // rest begins in line 4
+std::string identity(const std::string& certificate, const std::string& key, const std::string& trust) {
+  return plain("[identity]\ncertificate = \"" + certificate + "\"\nprivate_key = \"" + key + "\"\ntrust = \"" + trust +
+               "\"\n");
+}
+const std::string kLink = "[[link]]\nname = \"a\"\ndial = \"h:1\"\npeer = \"p\"\nsend = [\"**\"]\n";
+
+const std::vector<Malformed> kMalformed = {
+    {"Syntax", "[node\nname = 1\n", 1, ""},
+    {"NoNodeTable", "[log]\nlevel = \"info\"\n", 1, "[node]"},
+    {"NodeNameMissing", "[node]\ndata_dir = \"d\"\n", 1, "name"},
+    {"NodeNameWithSpace", "[node]\nname = \"plant 1\"\ndata_dir = \"d\"\n", 2, "is no name"},
+    {"NodeNameTooLong", "[node]\nname = \"" + std::string(65, 'x') + "\"\ndata_dir = \"d\"\n", 2, "1 to 64"},
+    {"NodeNameWrongType", "[node]\nname = 7\ndata_dir = \"d\"\n", 2, "integer"},
+    {"DataDirMissing", "[node]\nname = \"a\"\n", 1, "data_dir"},
+    {"UnknownKeyWithSuggestion", "[node]\nname = \"a\"\ndata_dri = \"d\"\n", 3, "data_dir"},
+    {"UnknownTable", plain("[lnik]\nname = \"x\"\n"), 4, "link"},
+    {"UnknownLogLevel", plain("[log]\nlevel = \"loud\"\n"), 5, "debug"},
+    {"LimitOutOfRange", plain("[limits]\npoints = -1\n"), 5, "1"},
+    {"CertificateFileMissing", identity("pki/none.crt", "pki/plant-1.key", "pki/ca.crt"), 5, "none.crt"},
+    {"KeyFileMissing", identity("pki/plant-1.crt", "pki/none.key", "pki/ca.crt"), 6, "none.key"},
+    {"TrustFileMissing", identity("pki/plant-1.crt", "pki/plant-1.key", "pki/none.crt"), 7, "none.crt"},
+    {"IdentityIncomplete", plain("[identity]\ncertificate = \"pki/plant-1.crt\"\n"), 4, "private_key"},
+    {"CertificateOfAnotherName", identity("pki/dmz-1.crt", "pki/dmz-1.key", "pki/ca.crt"), 5, "dmz-1"},
+    {"KeyOfAnotherCertificate", identity("pki/plant-1.crt", "pki/dmz-1.key", "pki/ca.crt"), 6, "dmz-1.key"},
+    {"CertificateExpired",
+     "[node]\nname = \"late-1\"\ndata_dir = \"d\"\n[identity]\ncertificate = \"pki/late-1.crt\"\nprivate_key = "
+     "\"pki/late-1.key\"\ntrust = \"pki/ca.crt\"\n",
+     5, "expired"},
+    {"CertificateOfAForeignAuthority", identity("foreign/plant-1.crt", "foreign/plant-1.key", "pki/ca.crt"), 5, ""},
+    {"CertificateIsNoPem", identity("node.toml", "pki/plant-1.key", "pki/ca.crt"), 5, "node.toml"},
+    {"LinkWithoutIdentity", plain(kLink), 4, "[identity]"},
+    {"LinkWithoutPeer", with_identity("[[link]]\nname = \"a\"\ndial = \"h:1\"\nsend = [\"**\"]\n"), 8, "peer"},
+    {"LinkWithoutDial", with_identity("[[link]]\nname = \"a\"\npeer = \"p\"\nsend = [\"**\"]\n"), 8, "dial"},
+    {"DialWithoutPort", with_identity("[[link]]\nname = \"a\"\ndial = \"host\"\npeer = \"p\"\nsend = [\"**\"]\n"), 10,
+     "port"},
+    {"DialPortZero", with_identity("[[link]]\nname = \"a\"\ndial = \"host:0\"\npeer = \"p\"\nsend = [\"**\"]\n"), 10,
+     "port"},
+    {"LinkToItself", with_identity("[[link]]\nname = \"a\"\ndial = \"h:1\"\npeer = \"plant-1\"\nsend = [\"**\"]\n"), 11,
+     "itself"},
+    {"TwoLinksOfOneName", with_identity(kLink + kLink), 14, "line 9"},
+    {"TimeoutTooShort", with_identity(kLink + "heartbeat = \"1s\"\ntimeout = \"1500ms\"\n"), 14, "twice"},
+    {"HeartbeatWithoutUnit", with_identity(kLink + "heartbeat = \"1\"\n"), 13, ""},
+    {"HeartbeatAsNumber", with_identity(kLink + "heartbeat = 1\n"), 13, ""},
+    {"OnLossUnknown", with_identity(kLink + "on_loss = \"god\"\n"), 13, "uncertain"},
+    {"PatternMalformed", with_identity("[[link]]\nname = \"a\"\ndial = \"h:1\"\npeer = \"p\"\nsend = [\"acme//x\"]\n"),
+     12, ""},
+    {"PatternsAsString", with_identity("[[link]]\nname = \"a\"\ndial = \"h:1\"\npeer = \"p\"\nsend = \"**\"\n"), 12,
+     ""},
+    {"ListenWithoutPeers", with_identity("[listen]\naddress = \"127.0.0.1:0\"\n"), 8, "peer"},
+    {"ListenWithoutIdentity", plain("[listen]\naddress = \"127.0.0.1:0\"\n[[listen.peer]]\nname = \"x\"\n"), 4,
+     "[identity]"},
+    {"ListenWithoutAddress", with_identity("[listen]\n[[listen.peer]]\nname = \"x\"\n"), 8, "address"},
+    {"ListenAddressWithoutPort", with_identity("[listen]\naddress = \"0.0.0.0\"\n[[listen.peer]]\nname = \"x\"\n"), 9,
+     "port"},
+    {"TwoPeersOfOneName",
+     with_identity(
+         "[listen]\naddress = \"127.0.0.1:0\"\n[[listen.peer]]\nname = \"x\"\n[[listen.peer]]\nname = \"x\"\n"),
+     13, "line 11"},
+    {"PeerNamedAsALink", with_identity(kLink + "[listen]\naddress = \"127.0.0.1:0\"\n[[listen.peer]]\nname = \"a\"\n"),
+     16, "rename"},
+    {"UnknownSourceType", plain("[[source.opcau]]\nname = \"x\"\ninto = \"a\"\n"), 4, "simulator"},
+    {"UnknownSinkType", plain("[[sink.mqqt]]\nname = \"x\"\n"), 4, "did you mean 'mqtt'"},
+    {"SourceWithoutInto", plain("[[source.simulator]]\nname = \"x\"\n"), 4, "into"},
+    {"SourceIntoNodeItself", plain("[[source.simulator]]\nname = \"x\"\ninto = \"$sys/x\"\n"), 6, "$"},
+    {"SourceIntoPattern", plain("[[source.simulator]]\nname = \"x\"\ninto = \"acme/*\"\n"), 6, ""},
+    {"SourceInto20Levels",
+     plain("[[source.simulator]]\nname = \"x\"\ninto = \"1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17/18/19/20\"\n"), 6,
+     "16"},
+    {"TwoSourcesOfOneName", plain(std::string(kSource) + kSource), 8, "line 5"},
+    {"TwoSinksOfOneName",
+     plain("[[sink.file]]\nname = \"x\"\npath = \"a\"\npublish = [\"**\"]\n[[sink.file]]\nname = \"x\"\npath = "
+           "\"b\"\npublish = [\"**\"]\n"),
+     9, "line 5"},
+    {"UnknownKeyOfAConnector", plain(std::string(kSource) + "piont = 3\n"), 7, "points"},
+    {"SourceIsOneTable", plain("[source.simulator]\nname = \"x\"\ninto = \"a\"\n"), 4, ""},
+    {"HttpBeyondLoopbackWithoutTls", plain("[http]\naddress = \"0.0.0.0:8080\"\n"), 5, "TLS"},
+};
+
+INSTANTIATE_TEST_SUITE_P(Table, MalformedConfig, testing::ValuesIn(kMalformed),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST_F(NodeConfig, AMissingFileIsSaid) {
+  read_config(folder_->path() + "/none.toml", connector_types(), problems_);
+  ASSERT_TRUE(has_errors(problems_));
+  EXPECT_TRUE(to_string(problems_[0]).contains("none.toml")) << all_problems();
+}
+
+TEST_F(NodeConfig, AFileThatIsNotUtf8IsSaid) {
+  read("[node]\nname = \"\xff\xfe\"\n");
+  EXPECT_TRUE(has_errors(problems_));
+}
+
+TEST_F(NodeConfig, AnUnreadableKeyIsSaid) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root reads everything";
+  fs::permissions(folder_->path() + "/pki/ai-1.key", fs::perms::none);
+  read(
+      "[node]\nname = \"ai-1\"\ndata_dir = \"d\"\n[identity]\ncertificate = \"pki/ai-1.crt\"\nprivate_key = "
+      "\"pki/ai-1.key\"\ntrust = \"pki/ca.crt\"\n");
+  ASSERT_TRUE(has_errors(problems_));
+  EXPECT_TRUE(all_problems().contains("ai-1.key")) << all_problems();
+}
+
+TEST_F(NodeConfig, ALinkThatCarriesNothingIsAWarning) {
+  read(with_identity("[[link]]\nname = \"a\"\ndial = \"h:1\"\npeer = \"p\"\n"));
+  EXPECT_FALSE(has_errors(problems_)) << all_problems();
+  ASSERT_EQ(problems_.size(), 1u);
+  EXPECT_TRUE(problems_[0].message.contains("carries nothing"));
+}
+
+}  // namespace
+}  // namespace sallyport::node

@@ -1,0 +1,28 @@
+// The one list of connectors. A new one is its own folder and one line here.
+#include "node/connectors.h"
+
+#include "sinks/file/file_sink.h"
+#include "sinks/mqtt/mqtt_sink.h"
+#include "sinks/recorder/recorder_sink.h"
+#include "sources/opcua/opcua_source.h"
+#include "sources/simulator/simulator.h"
+
+namespace sallyport::node {
+
+ConnectorTypes connector_types() {
+  return {
+      .sources =
+          {
+              opcua::source_type(),
+              simulator::source_type(),
+          },
+      .sinks =
+          {
+              file::sink_type(),
+              mqtt::sink_type(),
+              recorder::sink_type(),
+          },
+  };
+}
+
+}  // namespace sallyport::node

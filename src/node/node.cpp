@@ -1,0 +1,314 @@
+#include "node/node.h"
+
+#include <unistd.h>
+
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include "base/log.h"
+#include "net/loop.h"
+#include "node/admin_server.h"
+#include "node/data_dir.h"
+#include "node/doctor.h"
+#include "node/http_view.h"
+#include "node/notify.h"
+#include "node/pattern_check.h"
+#include "node/running.h"
+#include "node/sys_points.h"
+#include "sinks/http/http_api.h"
+
+namespace sallyport::node {
+namespace {
+
+constexpr auto kSecond = std::chrono::seconds(1);
+constexpr auto kFirstPatternCheck = std::chrono::seconds(10);  // time for sources to browse and links to come up
+constexpr auto kNextPatternCheck = std::chrono::seconds(60);
+constexpr std::uint32_t kFewPoints = 50'000;  // counting these takes no time worth speaking of
+
+// A loop and its thread.
+class LoopThread {
+ public:
+  ~LoopThread() { stop(); }
+  net::Loop& loop() { return loop_; }
+  void start() {
+    thread_ = std::thread([this] { loop_.run(); });
+    run([] {});  // from here on the loop has its thread
+  }
+  // Runs it on the loop's thread and waits.
+  template <typename F>
+  void run(F&& task) {
+    if (!thread_.joinable()) return task();
+    std::promise<void> done;
+    loop_.post([&] {
+      task();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+  void stop() {
+    if (!thread_.joinable()) return;
+    loop_.stop();
+    thread_.join();
+  }
+
+ private:
+  net::Loop loop_;
+  std::thread thread_;
+};
+
+std::vector<link::LinkOptions> options_of(const std::vector<LinkConfig>& links) {
+  std::vector<link::LinkOptions> options;
+  for (const auto& link : links) options.push_back(link.options);
+  return options;
+}
+
+std::unexpected<Error> at(const Place& place, Error error) {
+  return std::unexpected(Error{error.code, to_string(Problem{place, error.message, false})});
+}
+
+}  // namespace
+
+struct Node::Impl {
+  Impl(Config config_in, DataDir dir_in)
+      : config(std::move(config_in)),
+        dir(std::move(dir_in)),
+        ns(clock, config.limits),
+        running(ns, config.name),
+        sys(ns, config.name),
+        watchdog(data.loop()),
+        second(service.loop()),
+        pattern_timer(service.loop()) {}
+
+  Result<void> open_doors();
+  Result<void> start_all();
+  void start_timers();
+  void every_second();
+  void ping_watchdog(Duration interval);
+  void check_patterns(Duration again);
+  void stop();
+
+  enum class Counting : std::uint8_t { cached, fresh };  // cached: at most a second old, and costs nothing
+  NodeStatus status(Counting counting) const;
+  NamespaceCounts count() const;
+  Findings findings() const;
+  void take_over(Config& fresh, std::string& unchanged);
+
+  SystemClock clock;
+  Config config;  // sources and sinks have moved to `running`; main thread, except the names
+  DataDir dir;
+  UtcNanoseconds started = clock.utc();
+  Namespace ns;
+  const Patterns plant_points = *Patterns::parse({"**"});  // all but $sys
+  LoopThread data;
+  LoopThread service;
+  Running running;
+  std::unique_ptr<link::Links> links;  // null in a node without any
+  HttpView view{[this] { return status(Counting::cached); }};
+  std::unique_ptr<http::HttpApi> http;  // on the data loop
+  std::unique_ptr<AdminServer> admin;
+
+  // On the service loop.
+  SysPoints sys;
+  PatternCheck patterns;
+  net::Timer watchdog;  // on the data loop
+  net::Timer second;
+  net::Timer pattern_timer;
+
+  mutable std::mutex mutex;  // over what follows
+  mutable NamespaceCounts last_counts;
+  mutable MonotonicTime count_again;
+  std::vector<std::string> pattern_hints;
+  std::optional<net::CertificateInfo> certificate;
+  bool stopped = false;
+};
+
+Result<void> Node::Impl::open_doors() {
+  if (config.identity) {
+    certificate = config.identity->certificate();
+    links = std::make_unique<link::Links>(data.loop(), ns, config.name, config.identity);
+  }
+  if (config.listen && links) {
+    if (auto listening = links->listen(*config.listen); !listening) return at(config.listen_place, listening.error());
+    const auto listening = links->listen_status();
+    log::info("listening for peers", log::field("host", config.listen->host),
+              log::field("port", listening ? listening->port : 0));
+  }
+  if (config.http) {
+    http = std::make_unique<http::HttpApi>(data.loop(), ns, view, *config.http);
+    if (auto started_http = http->start(); !started_http) return at(config.http_place, started_http.error());
+    log::info("HTTP API", log::field("url", http->url()));
+  }
+  auto server = AdminServer::start(
+      service.loop(), dir.path(),
+      {ns, [this] { return status_json(status(Counting::fresh)); }, [this] { return findings_json(findings()); }});
+  if (!server) return std::unexpected(server.error());
+  admin = *std::move(server);
+  return {};
+}
+
+Result<void> Node::Impl::start_all() {
+  if (auto opened = open_doors(); !opened) return opened;
+  patterns.reset(config);
+  if (auto started_all = running.start(std::move(config.sources), std::move(config.sinks)); !started_all)
+    return started_all;
+  if (links) {
+    for (auto& options : options_of(config.links)) {
+      const std::string name = options.name;
+      if (auto added = links->add(std::move(options)); !added) return within("link " + name, added.error());
+    }
+  }
+  start_timers();
+  data.start();
+  service.start();
+  return {};
+}
+
+void Node::Impl::start_timers() {
+  second.after(Duration(0), [this] { every_second(); });
+  pattern_timer.after(kFirstPatternCheck, [this] { check_patterns(kNextPatternCheck); });
+  if (const auto interval = watchdog_interval()) ping_watchdog(*interval / 3);
+}
+
+void Node::Impl::every_second() {
+  second.after(kSecond, [this] { every_second(); });
+  sys.update(status(Counting::fresh));
+  running.tidy();
+}
+
+// From the loop that carries the data: when it hangs, so does the ping.
+void Node::Impl::ping_watchdog(Duration interval) {
+  notify_watchdog();
+  watchdog.after(interval, [this, interval] { ping_watchdog(interval); });
+}
+
+void Node::Impl::check_patterns(Duration again) {
+  pattern_timer.after(again, [this, again] { check_patterns(again); });
+  patterns.look(ns);
+  const std::lock_guard lock(mutex);
+  pattern_hints = patterns.hints();
+}
+
+// Counting goes through the table: at a million points it is done rarely enough to cost little.
+NamespaceCounts Node::Impl::count() const {
+  const auto begin = clock.monotonic();
+  {
+    const std::lock_guard lock(mutex);
+    if (last_counts.points > kFewPoints && begin < count_again) return last_counts;
+  }
+  const auto fresh = ns.counts(plant_points);
+  const auto end = clock.monotonic();
+  const std::lock_guard lock(mutex);
+  last_counts = fresh;
+  count_again = end + std::max<Duration>(kSecond, 50 * (end - begin));
+  return fresh;
+}
+
+NodeStatus Node::Impl::status(Counting counting) const {
+  NodeStatus status;
+  status.node = config.name;
+  status.config_file = config.file;
+  status.data_dir = config.data_dir;
+  status.pid = ::getpid();
+  status.started = started;
+  status.now = clock.utc();
+  if (counting == Counting::fresh) status.points = count();
+  if (links) {
+    status.links = links->status();
+    status.listen = links->listen_status();
+  }
+  status.sources = running.sources();
+  status.sinks = running.sinks();
+  if (http) status.http = http->url();
+  {
+    const std::lock_guard lock(mutex);
+    if (counting == Counting::cached) status.points = last_counts;
+    status.certificate = certificate;
+    status.hints = pattern_hints;
+  }
+  const auto hints = hints_of(status);
+  status.hints.insert(status.hints.begin(), hints.begin(), hints.end());
+  return status;
+}
+
+Findings Node::Impl::findings() const {
+  auto findings = check_process();
+  const auto more = check_status(status(Counting::fresh));
+  findings.insert(findings.end(), more.begin(), more.end());
+  return findings;
+}
+
+// What can change while the node runs. Names in `unchanged` what cannot.
+void Node::Impl::take_over(Config& fresh, std::string& unchanged) {
+  const auto differs = [&](bool different, const char* what) {
+    if (different) unchanged += (unchanged.empty() ? "" : ", ") + std::string(what);
+  };
+  differs(fresh.name != config.name, "[node] name");
+  differs(fresh.data_dir != config.data_dir, "[node] data_dir");
+  differs(fresh.limits.max_points != config.limits.max_points || fresh.limits.max_routes != config.limits.max_routes,
+          "[limits]");
+  const auto address = [](const Config& of) { return of.listen ? net::to_string(*of.listen) : std::string(); };
+  differs(address(fresh) != address(config), "[listen] address");
+  differs(fresh.http.has_value() != config.http.has_value(), "[http]");
+  differs(fresh.identity && !links, "[identity], which this node had not");
+  log::set_level(fresh.log_level);
+  config.log_level = fresh.log_level;
+  if (links && fresh.identity) {
+    data.run([&] {
+      links->set_identity(fresh.identity);
+      if (auto changed = links->reconfigure(options_of(fresh.links)); !changed) {
+        log::error("links not all reconfigured", log::field("reason", changed.error().message));
+      }
+    });
+    const std::lock_guard lock(mutex);
+    certificate = fresh.identity->certificate();
+  }
+  if (http && fresh.http) {
+    data.run([&] {
+      if (auto reloaded = http->reload(*fresh.http); !reloaded) {
+        log::error("HTTP API not reloaded", log::field("reason", reloaded.error().message));
+      }
+    });
+  }
+  service.run([&] {
+    patterns.reset(fresh);
+    pattern_timer.after(kFirstPatternCheck, [this] { check_patterns(kNextPatternCheck); });
+  });
+  running.change_to(std::move(fresh.sources), std::move(fresh.sinks));
+}
+
+void Node::Impl::stop() {
+  if (std::exchange(stopped, true)) return;
+  service.run([&] { admin.reset(); });
+  service.stop();
+  running.stop_sources();
+  data.run([&] {
+    http.reset();
+    links.reset();
+  });
+  running.stop_sinks();
+  data.stop();
+}
+
+Node::Node(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Node::~Node() { impl_->stop(); }
+
+Result<std::unique_ptr<Node>> Node::start(Config config) {
+  auto dir = DataDir::open(config.data_dir);
+  if (!dir) return std::unexpected(dir.error());
+  std::unique_ptr<Node> node(new Node(std::make_unique<Impl>(std::move(config), *std::move(dir))));
+  if (auto started = node->impl_->start_all(); !started) return std::unexpected(started.error());
+  return node;
+}
+
+Result<void> Node::reload(Config config) {
+  std::string unchanged;
+  impl_->take_over(config, unchanged);
+  if (unchanged.empty()) return {};
+  return fail(ErrorCode::invalid, "changed, but only a restart takes it over: " + unchanged);
+}
+
+void Node::stop() { impl_->stop(); }
+NodeStatus Node::status() const { return impl_->status(Impl::Counting::fresh); }
+
+}  // namespace sallyport::node

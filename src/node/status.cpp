@@ -1,0 +1,206 @@
+#include "node/status.h"
+
+#include "base/json_writer.h"
+#include "node/version.h"
+
+namespace sallyport::node {
+namespace {
+
+constexpr std::int64_t kDay = 86'400'000'000'000;
+
+std::int64_t microseconds(Duration duration) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
+}
+
+void time_field(JsonWriter& json, std::string_view key, UtcNanoseconds time) {
+  json.key(key);
+  if (time == 0) {
+    json.null();
+  } else {
+    json.string(format_utc(time));
+  }
+}
+
+void write_lane(JsonWriter& json, std::string_view key, const link::LaneStatus& lane) {
+  json.key(key);
+  json.begin_object();
+  json.field("changes", lane.changes);
+  json.field("bytes", lane.bytes);
+  json.field("dropped", lane.dropped);
+  json.field("definitions", lane.definitions);
+  json.end_object();
+}
+
+void write_hop(JsonWriter& json, const link::HopStatus& hop) {
+  json.begin_object();
+  json.field("node", hop.node);
+  json.field("link", hop.link);
+  json.field("peer", hop.peer);
+  json.field("state", link::to_string(hop.state));
+  time_field(json, "since", hop.since);
+  json.field("reason", hop.reason);
+  json.field("delay_us", microseconds(hop.delay));
+  json.field("heard", hop.heard);
+  json.end_object();
+}
+
+void write_link(JsonWriter& json, const link::LinkStatus& link) {
+  json.begin_object();
+  json.field("name", link.name);
+  json.field("peer", link.peer);
+  json.field("state", link::to_string(link.state));
+  time_field(json, "since", link.since);
+  json.field("reason", link.reason);
+  json.field("group", link.group);
+  json.field("address", link.address);
+  json.field("dials", link.dials);
+  write_lane(json, "send", link.send);
+  write_lane(json, "receive", link.receive);
+  json.field("delay_us", microseconds(link.delay));
+  json.field("connects", link.connects);
+  json.field("refused", link.refused);
+  json.field("synchronized", link.synchronized);
+  json.key("hops");
+  json.begin_array();
+  for (const auto& hop : link.hops) write_hop(json, hop);
+  json.end_array();
+  json.end_object();
+}
+
+void write_connector(JsonWriter& json, const ConnectorInfo& info) {
+  const auto& status = info.status;
+  json.begin_object();
+  json.field("name", info.name);
+  json.field("type", info.type);
+  if (!info.into.empty()) json.field("into", info.into);
+  json.field("state", to_string(status.state));
+  time_field(json, "since", status.since);
+  json.field("reason", status.reason);
+  json.field("points", status.points);
+  json.field("changes", status.changes);
+  json.field("dropped", status.dropped);
+  json.key("details");
+  json.begin_object();
+  for (const auto& [key, text] : status.details) json.field(key, text);
+  json.end_object();
+  json.key("counters");
+  json.begin_object();
+  for (const auto& [key, count] : status.counters) json.field(key, count);
+  json.end_object();
+  json.end_object();
+}
+
+void write_listen(JsonWriter& json, const std::optional<link::ListenStatus>& listen) {
+  json.key("listen");
+  if (!listen) {
+    json.null();
+    return;
+  }
+  const auto& counters = listen->counters;
+  json.begin_object();
+  json.field("port", unsigned{listen->port});
+  json.field("accepted", counters.accepted);
+  json.field("established", counters.established);
+  json.field("handshaking", counters.handshaking);
+  json.field("refused_limit", counters.refused_limit);
+  json.field("failed_handshake", counters.failed_handshake);
+  json.field("timed_out", counters.timed_out);
+  json.field("last_failure", counters.last_failure);
+  json.end_object();
+}
+
+void write_certificate(JsonWriter& json, const std::optional<net::CertificateInfo>& certificate) {
+  json.key("certificate");
+  if (!certificate) {
+    json.null();
+    return;
+  }
+  json.begin_object();
+  json.field("name", certificate->name);
+  json.field("algorithm", certificate->algorithm);
+  json.field("issuer", certificate->issuer);
+  json.field("sha256", certificate->sha256);
+  time_field(json, "not_before", certificate->not_before);
+  time_field(json, "not_after", certificate->not_after);
+  json.end_object();
+}
+
+template <typename Items, typename Write>
+void write_list(JsonWriter& json, std::string_view key, const Items& items, Write write) {
+  json.key(key);
+  json.begin_array();
+  for (const auto& item : items) write(json, item);
+  json.end_array();
+}
+
+}  // namespace
+
+std::string status_json(const NodeStatus& status) {
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object();
+  json.field("node", status.node);
+  json.field("version", version());
+  json.field("pid", status.pid);
+  time_field(json, "started", status.started);
+  time_field(json, "now", status.now);
+  json.field("config", status.config_file);
+  json.field("data_dir", status.data_dir);
+  json.key("points");
+  json.begin_object();
+  json.field("total", status.points.points);
+  json.field("good", status.points.good);
+  json.field("uncertain", status.points.uncertain);
+  json.field("bad", status.points.bad);
+  json.end_object();
+  write_list(json, "links", status.links, write_link);
+  write_listen(json, status.listen);
+  write_list(json, "sources", status.sources, write_connector);
+  write_list(json, "sinks", status.sinks, write_connector);
+  json.field("http", status.http);
+  write_certificate(json, status.certificate);
+  write_list(json, "hints", status.hints, [](JsonWriter& to, const std::string& hint) { to.string(hint); });
+  json.end_object();
+  return out;
+}
+
+std::string links_json(const NodeStatus& status) {
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object();
+  write_list(json, "links", status.links, write_link);
+  json.end_object();
+  return out;
+}
+
+std::vector<std::string> hints_of(const NodeStatus& status) {
+  std::vector<std::string> hints;
+  for (const auto& link : status.links) {
+    if (link.state != link::LinkState::up && !link.reason.empty())
+      hints.push_back("link " + link.name + " is not up: " + link.reason);
+    if (link.refused > 0)
+      hints.push_back("link " + link.name + ": " + std::to_string(link.refused) + " frames or points of " + link.peer +
+                      " were refused; compare its `send` with our `receive`");
+    for (const auto& hop : link.hops) {
+      if (hop.state != link::LinkState::up)
+        hints.push_back("behind link " + link.name + ": " + hop.node + " says that its " + hop.link +
+                        " is not up: " + hop.reason);
+    }
+  }
+  for (const auto* list : {&status.sources, &status.sinks}) {
+    for (const auto& one : *list) {
+      const char* kind = list == &status.sources ? "source " : "sink ";
+      if (one.status.state != ConnectorState::up && !one.status.reason.empty())
+        hints.push_back(kind + one.name + " is not up: " + one.status.reason);
+      if (one.status.dropped > 0)
+        hints.push_back(kind + one.name + " dropped " + std::to_string(one.status.dropped) + " changes");
+    }
+  }
+  if (status.certificate && status.certificate->not_after - status.now < 30 * kDay) {
+    hints.push_back("the certificate expires at " + format_utc(status.certificate->not_after) +
+                    "; issue a new one with `sallyport keys issue` and reload");
+  }
+  return hints;
+}
+
+}  // namespace sallyport::node

@@ -1,0 +1,47 @@
+// What a node says about itself: `sallyport status`, $sys points, HTTP. Plain structs, and their one JSON form
+// (docs/cli.md).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "link/link.h"
+#include "namespace/namespace.h"
+#include "namespace/source.h"
+#include "net/tls.h"
+
+namespace sallyport::node {
+
+struct ConnectorInfo {
+  std::string name;
+  std::string type;  // "opcua", "mqtt"
+  std::string into;  // of sources
+  ConnectorStatus status;
+};
+
+struct NodeStatus {
+  std::string node;
+  std::string config_file;
+  std::string data_dir;
+  int pid = 0;
+  UtcNanoseconds started = 0;
+  UtcNanoseconds now = 0;
+  NamespaceCounts points;
+  std::vector<link::LinkStatus> links;
+  std::optional<link::ListenStatus> listen;
+  std::vector<ConnectorInfo> sources, sinks;
+  std::string http;  // address the HTTP API listens on; empty: off
+  std::optional<net::CertificateInfo> certificate;
+  std::vector<std::string> hints;  // what someone should look at
+};
+
+std::string status_json(const NodeStatus& status);
+// {"links": […]}, with the hops behind each.
+std::string links_json(const NodeStatus& status);
+
+// Things in the status that someone should act on, as sentences.
+std::vector<std::string> hints_of(const NodeStatus& status);
+
+}  // namespace sallyport::node

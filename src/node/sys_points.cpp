@@ -1,0 +1,106 @@
+#include "node/sys_points.h"
+
+#include <array>
+
+#include "node/version.h"
+
+namespace sallyport::node {
+namespace {
+
+Value count(std::uint64_t number) { return Value::from(number); }
+Value microseconds(Duration duration) {
+  return Value::from(std::int64_t{std::chrono::duration_cast<std::chrono::microseconds>(duration).count()});
+}
+
+// OPC UA counts 100 ns since 1601.
+Value date_time(UtcNanoseconds time) { return Value::date_time(time / 100 + 116'444'736'000'000'000); }
+
+}  // namespace
+
+SysPoints::SysPoints(Namespace& ns, const std::string& node)
+    : publisher_(ns, node, "$sys", "$sys/" + node, status::kBadNoCommunication) {
+  publisher_.live();
+}
+
+void SysPoints::define(const std::string& path, Point& point, std::string_view unit) {
+  Meta meta;
+  meta.type = point.value.type();
+  meta.unit = unit;
+  Definition definition;
+  definition.path = path;
+  definition.meta = &meta;
+  definition.first.source_time = now_;
+  definition.first.value = point.value;
+  std::array<PointId, 1> ids{kNoPoint};
+  publisher_.define({&definition, 1}, ids);
+  point.id = ids[0];
+}
+
+void SysPoints::set(const std::string& path, Value value, std::string_view unit) {
+  Point& point = points_[path];
+  const bool fresh = point.seen == 0;
+  point.seen = round_;
+  if (!fresh && point.value == value) return;
+  point.value = std::move(value);
+  if (fresh) return define(path, point, unit);
+  if (point.id == kNoPoint) return;  // refused: the table is full
+  Change change;
+  change.point = point.id;
+  change.source_time = now_;
+  change.value = point.value;
+  changes_.push_back(std::move(change));
+}
+
+void SysPoints::set_connector(const std::string& prefix, const ConnectorInfo& info) {
+  set(prefix + "/state", Value::text(to_string(info.status.state)));
+  set(prefix + "/reason", Value::text(info.status.reason));
+  set(prefix + "/points", count(info.status.points));
+  set(prefix + "/changes", count(info.status.changes));
+  set(prefix + "/dropped", count(info.status.dropped));
+}
+
+void SysPoints::set_link(const link::LinkStatus& link) {
+  const std::string prefix = "links/" + link.name;
+  set(prefix + "/state", Value::text(link::to_string(link.state)));
+  set(prefix + "/reason", Value::text(link.reason));
+  set(prefix + "/peer", Value::text(link.peer));
+  set(prefix + "/group", Value::text(link.group));
+  set(prefix + "/delay_us", microseconds(link.delay), "µs");
+  set(prefix + "/connects", count(link.connects));
+  set(prefix + "/refused", count(link.refused));
+  set(prefix + "/changes_sent", count(link.send.changes));
+  set(prefix + "/bytes_sent", count(link.send.bytes), "B");
+  set(prefix + "/dropped", count(link.send.dropped));
+  set(prefix + "/changes_received", count(link.receive.changes));
+  set(prefix + "/bytes_received", count(link.receive.bytes), "B");
+}
+
+void SysPoints::remove_unseen() {
+  std::vector<PointId> gone;
+  std::erase_if(points_, [&](const auto& entry) {
+    if (entry.second.seen == round_) return false;
+    if (entry.second.id != kNoPoint) gone.push_back(entry.second.id);
+    return true;
+  });
+  if (!gone.empty()) publisher_.remove(gone);
+}
+
+void SysPoints::update(const NodeStatus& status) {
+  ++round_;
+  now_ = status.now;
+  set("version", Value::text(version()));
+  set("started", date_time(status.started));
+  set("clock", date_time(status.now / 1'000'000'000 * 1'000'000'000));
+  set("points/total", count(status.points.points));
+  set("points/good", count(status.points.good));
+  set("points/uncertain", count(status.points.uncertain));
+  set("points/bad", count(status.points.bad));
+  for (const auto& link : status.links) set_link(link);
+  for (const auto& source : status.sources) set_connector("sources/" + source.name, source);
+  for (const auto& sink : status.sinks) set_connector("sinks/" + sink.name, sink);
+  if (!changes_.empty()) publisher_.publish(changes_);
+  changes_.clear();
+  remove_unseen();
+}
+
+}  // namespace sallyport::node
