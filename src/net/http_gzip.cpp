@@ -10,8 +10,8 @@
 namespace sallyport::net {
 namespace {
 
-constexpr int kLevel = 1;              // text of points shrinks to a tenth at any level; the loop's time is dearer
-constexpr int kWindowBits = 15 + 16;   // 32 KiB window, gzip framing
+constexpr int kLevel = 1;             // text of points shrinks to a tenth at any level; the loop's time is dearer
+constexpr int kWindowBits = 15 + 16;  // 32 KiB window, gzip framing
 constexpr int kMemLevel = 8;
 
 std::string_view trim(std::string_view text) {
@@ -51,7 +51,8 @@ struct Gzip::Impl {
 
 Gzip::Gzip() : impl_(std::make_unique<Impl>()) {
   // Fails only without memory, which is not survived anywhere else either.
-  if (deflateInit2(&impl_->stream, kLevel, Z_DEFLATED, kWindowBits, kMemLevel, Z_DEFAULT_STRATEGY) != Z_OK) std::abort();
+  if (deflateInit2(&impl_->stream, kLevel, Z_DEFLATED, kWindowBits, kMemLevel, Z_DEFAULT_STRATEGY) != Z_OK)
+    std::abort();
 }
 Gzip::~Gzip() { deflateEnd(&impl_->stream); }
 

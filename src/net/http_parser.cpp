@@ -26,7 +26,8 @@ bool is_header_byte(char c) {
   return byte >= 0x20 ? byte != 0x7f : (c == '\r' || c == '\n' || c == '\t');
 }
 
-// What proxies disagree about, and smuggling lives on: a line end that is not CRLF, a folded line. (RFC 9112 §2.2, §5.2)
+// What proxies disagree about, and smuggling lives on: a line end that is not CRLF, a folded line. (RFC 9112 §2.2,
+// §5.2)
 const char* check_lines(std::string_view head) {
   for (std::size_t i = 0; i < head.size(); ++i) {
     if (head[i] == '\n' && (i == 0 || head[i - 1] != '\r')) return "a line of the header does not end in CRLF";
@@ -51,12 +52,14 @@ bool names_a_version(std::string_view head) {
 
 struct HttpParser::Impl {
   std::optional<http::request_parser<http::string_body>> parser;
-  std::size_t scanned = 0;      // bytes of the input already searched for the end of the header
-  bool first = true;            // nothing of this request seen yet
+  std::size_t scanned = 0;  // bytes of the input already searched for the end of the header
+  bool first = true;        // nothing of this request seen yet
   std::size_t body_limit = 0;
 };
 
-HttpParser::HttpParser(std::size_t header_limit) : header_limit_(header_limit), impl_(std::make_unique<Impl>()) { reset(); }
+HttpParser::HttpParser(std::size_t header_limit) : header_limit_(header_limit), impl_(std::make_unique<Impl>()) {
+  reset();
+}
 HttpParser::~HttpParser() = default;
 
 void HttpParser::reset() {
@@ -108,7 +111,8 @@ HttpParser::State HttpParser::feed(std::string& input) {
     while (!error && used < head.size() && !impl_->parser->is_header_done()) {
       used += impl_->parser->put(boost::asio::buffer(head.data() + used, head.size() - used), error);
     }
-    if (error == http::error::bad_version && names_a_version(head)) return fail(505, "the HTTP version is not 1.1 or 1.0");
+    if (error == http::error::bad_version && names_a_version(head))
+      return fail(505, "the HTTP version is not 1.1 or 1.0");
     if (error || !impl_->parser->is_header_done()) {
       return fail(400, "the header is malformed: " + (error ? error.message() : std::string("incomplete")));
     }
@@ -125,8 +129,8 @@ HttpParser::State HttpParser::feed(std::string& input) {
     }
     parser.body_limit(impl_->body_limit);
     parser.eager(true);
-    // Beast looks again at a last chunk "0\r\n" of which it has seen less, and asserts that it is 5 bytes by then: the least
-    // that can still follow at any place of a chunked body.
+    // Beast looks again at a last chunk "0\r\n" of which it has seen less, and asserts that it is 5 bytes by then: the
+    // least that can still follow at any place of a chunked body.
     if (parser.chunked() && input.size() < 5) return state_;
     beast::error_code error;
     std::size_t used = 0;
@@ -153,7 +157,8 @@ HttpParser::State HttpParser::take_head() {
     if (headers_.size() == kMaxHeaders) return fail(431, "more than " + std::to_string(kMaxHeaders) + " header lines");
     headers_.emplace_back(std::string(field.name_string()), std::string(field.value()));
   }
-  if (target_.size() > kMaxTarget) return fail(414, "the target is longer than " + std::to_string(kMaxTarget) + " bytes");
+  if (target_.size() > kMaxTarget)
+    return fail(414, "the target is longer than " + std::to_string(kMaxTarget) + " bytes");
   if (const char* what = check_head()) return fail(status_ = status_ == 501 ? 501 : 400, what);
   return state_ = State::head;
 }

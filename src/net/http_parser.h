@@ -1,4 +1,5 @@
-// Requests out of bytes: no I/O. Boost.Beast parses; what it lets pass and RFC 9112 or prudence does not is refused here.
+// Requests out of bytes: no I/O. Boost.Beast parses; what it lets pass and RFC 9112 or prudence does not is refused
+// here.
 #pragma once
 
 #include <cstddef>
@@ -18,11 +19,11 @@ class HttpParser {
   HttpParser& operator=(const HttpParser&) = delete;
 
   enum class State : unsigned char {
-    header,   // more bytes needed
-    head,     // the header is complete (once): look at it, call accept_body(), feed on
-    body,     // more bytes needed
-    done,     // the request is complete; what is left of the input belongs to the next one
-    failed,   // see status() and reason(); the connection is of no further use
+    header,  // more bytes needed
+    head,    // the header is complete (once): look at it, call accept_body(), feed on
+    body,    // more bytes needed
+    done,    // the request is complete; what is left of the input belongs to the next one
+    failed,  // see status() and reason(); the connection is of no further use
   };
   // Takes bytes off the front of `input`; what stays there must be offered again with more behind it.
   State feed(std::string& input);

@@ -50,8 +50,12 @@ TEST(HttpParser, ReadsARequestInPiecesOfAnySize) {
 TEST(HttpParser, ReadsChunkedBodies) {
   for (const std::size_t size : {1u, 7u, 500u}) {
     HttpParser parser(16384);
-    ASSERT_EQ(parse(parser, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;x=y\r\n wo\r\n0\r\n\r\n", size),
-              HttpParser::State::done) << parser.reason();
+    ASSERT_EQ(
+        parse(parser,
+              "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;x=y\r\n wo\r\n0\r\n\r\n",
+              size),
+        HttpParser::State::done)
+        << parser.reason();
     EXPECT_EQ(parser.take_body(), "hello wo");
   }
 }
@@ -59,7 +63,8 @@ TEST(HttpParser, ReadsChunkedBodies) {
 TEST(HttpParser, LeavesTheNextRequestInTheInput) {
   HttpParser parser(16384);
   std::string rest;
-  ASSERT_EQ(parse(parser, "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n", 1000, &rest), HttpParser::State::done);
+  ASSERT_EQ(parse(parser, "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n", 1000, &rest),
+            HttpParser::State::done);
   EXPECT_EQ(parser.target(), "/1");
   parser.reset();
   ASSERT_EQ(parse(parser, rest, 1000, &rest), HttpParser::State::done);
@@ -118,11 +123,22 @@ TEST(HttpParser, RefusesEveryEntryOfTheMalformedTable) {
       {"chunked then identity", post + "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 501},
       {"chunked twice", post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
       {"chunked twice in a list", post + "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 501},
-      {"chunked with a tab", post + "Transfer-Encoding:\x0b" "chunked\r\n\r\n0\r\n\r\n", 400},
+      {"chunked with a tab",
+       post + "Transfer-Encoding:\x0b"
+              "chunked\r\n\r\n0\r\n\r\n",
+       400},
       {"chunked in 1.0", "POST / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
       {"header of 20,000 bytes", get + "Host: h\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n", 431},
       {"header without end", get + "Host: h\r\nX: " + std::string(20'000, 'x'), 431},
-      {"200 header lines", get + "Host: h\r\n" + [] { std::string s; for (int i = 0; i < 200; ++i) s += "X: y\r\n"; return s; }() + "\r\n", 431},
+      {"200 header lines",
+       get + "Host: h\r\n" +
+           [] {
+             std::string s;
+             for (int i = 0; i < 200; ++i) s += "X: y\r\n";
+             return s;
+           }() +
+           "\r\n",
+       431},
       {"target of 9,000 bytes", "GET /" + std::string(9000, 'x') + " HTTP/1.1\r\nHost: h\r\n\r\n", 414},
       {"chunk extension without end", post + "Transfer-Encoding: chunked\r\n\r\n5;" + std::string(40'000, 'x'), 400},
       {"trailer without end", post + "Transfer-Encoding: chunked\r\n\r\n0\r\nX: " + std::string(40'000, 'x'), 400},
@@ -139,7 +155,8 @@ TEST(HttpParser, RefusesEveryEntryOfTheMalformedTable) {
 
 TEST(HttpParser, SurvivesRandomlyDamagedRequests) {
   const std::string seeds[] = {
-      "GET /api/v1/points?match=a/**&limit=5 HTTP/1.1\r\nHost: localhost:8080\r\nAccept-Encoding: gzip, br\r\nConnection: keep-alive\r\n\r\n",
+      "GET /api/v1/points?match=a/**&limit=5 HTTP/1.1\r\nHost: localhost:8080\r\nAccept-Encoding: gzip, "
+      "br\r\nConnection: keep-alive\r\n\r\n",
       "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;x=y\r\n wo\r\n0\r\nT: u\r\n\r\n",
       "POST / HTTP/1.0\r\nContent-Length: 12\r\nConnection: close\r\n\r\nhello world!"};
   const std::string_view spice = "\r\n\t :;,\"0123456789abcdefx%\\/?=*\0\x7f\xff";
@@ -149,10 +166,18 @@ TEST(HttpParser, SurvivesRandomlyDamagedRequests) {
     for (auto damage = random() % 6; damage > 0; --damage) {
       const std::size_t at = random() % text.size();
       switch (random() % 4) {
-        case 0: text[at] = spice[random() % spice.size()]; break;
-        case 1: text.erase(at, random() % 8); break;
-        case 2: text.insert(at, 1 + random() % 3, spice[random() % spice.size()]); break;
-        default: text.insert(at, text.substr(random() % text.size(), random() % 40)); break;
+        case 0:
+          text[at] = spice[random() % spice.size()];
+          break;
+        case 1:
+          text.erase(at, random() % 8);
+          break;
+        case 2:
+          text.insert(at, 1 + random() % 3, spice[random() % spice.size()]);
+          break;
+        default:
+          text.insert(at, text.substr(random() % text.size(), random() % 40));
+          break;
       }
       if (text.empty()) text = "x";
     }
@@ -165,15 +190,17 @@ TEST(HttpTarget, TakesPathAndQueryApart) {
   const auto target = parse_http_target("/api/v1/points/acme/%C3%BCber%20all?match=a%2F**&x&y=1+2&match=b");
   ASSERT_TRUE(target) << target.error().message;
   EXPECT_EQ(target->path, "/api/v1/points/acme/über all");
-  const std::vector<std::pair<std::string, std::string>> query = {{"match", "a/**"}, {"x", ""}, {"y", "1 2"}, {"match", "b"}};
+  const std::vector<std::pair<std::string, std::string>> query = {
+      {"match", "a/**"}, {"x", ""}, {"y", "1 2"}, {"match", "b"}};
   EXPECT_EQ(target->query, query);
   EXPECT_EQ(parse_http_target("http://Example.org:80/x")->authority, "Example.org:80");
   EXPECT_EQ(parse_http_target("http://example.org")->path, "/");
 }
 
 TEST(HttpTarget, RefusesWhatIsNoTarget) {
-  for (const std::string_view bad : {"", "x", "example.org:80", "/%", "/%2", "/%zz", "/%00", "/%0a", "/%7f", "/%ff", "/%c0%80", "/%ed%a0%80",
-                                     "/a?b=%", "/a?%=b", "/a?b=%80", "/a#b", "http://", "http://a b/", "http://[::1/"}) {
+  for (const std::string_view bad :
+       {"", "x", "example.org:80", "/%", "/%2", "/%zz", "/%00", "/%0a", "/%7f", "/%ff", "/%c0%80", "/%ed%a0%80",
+        "/a?b=%", "/a?%=b", "/a?b=%80", "/a#b", "http://", "http://a b/", "http://[::1/"}) {
     EXPECT_FALSE(parse_http_target(bad)) << bad;
   }
   std::string many = "/?";
@@ -186,14 +213,17 @@ TEST(HttpTarget, FindsTheHostOfAnAuthority) {
   EXPECT_EQ(host_of_authority("example.org."), "example.org");
   EXPECT_EQ(host_of_authority("[::1]:80"), "::1");
   EXPECT_EQ(host_of_authority("127.0.0.1"), "127.0.0.1");
-  for (const std::string_view bad : {"", "a b", "a:b", "a:123456", "[::1", "[x]", "a/b", "user@host", "a:80:90", "::1"}) {
+  for (const std::string_view bad :
+       {"", "a b", "a:b", "a:123456", "[::1", "[x]", "a/b", "user@host", "a:80:90", "::1"}) {
     EXPECT_EQ(host_of_authority(bad), "") << bad;
   }
 }
 
 TEST(HttpTokens, KnowsItsTokensAndHashesByName) {
-  const auto tokens = HttpTokens::parse("# who may read\n\nalice correct-horse-battery\nbob sha256:"
-                                        "6278245426b630b0a68abd152763dc29c7120ffb680d5d3a3589a1ce4bd48be5\r\n", "t");
+  const auto tokens = HttpTokens::parse(
+      "# who may read\n\nalice correct-horse-battery\nbob sha256:"
+      "6278245426b630b0a68abd152763dc29c7120ffb680d5d3a3589a1ce4bd48be5\r\n",
+      "t");
   ASSERT_TRUE(tokens) << tokens.error().message;
   EXPECT_EQ(tokens->size(), 2u);
   EXPECT_EQ(tokens->name_of("correct-horse-battery"), "alice");
@@ -205,9 +235,15 @@ TEST(HttpTokens, KnowsItsTokensAndHashesByName) {
 
 TEST(HttpTokens, SaysWhichLineIsWrong) {
   const std::pair<const char*, const char*> table[] = {
-      {"", "no token in it"}, {"\n\nalice\n", "t:3: "}, {"alice short\n", "shorter than 16"},
-      {"alice 0123456789abcdef more\n", "t:1: "}, {"a 0123456789abcdef\na 0123456789abcdeg\n", "t:2: the name 'a' appears twice"},
-      {"a sha256:12\n", "64 hex digits"}, {"a sha256:" "zz78245426b630b0a68abd152763dc29c7120ffb680d5d3a3589a1ce4bd48be5", "64 hex digits"}};
+      {"", "no token in it"},
+      {"\n\nalice\n", "t:3: "},
+      {"alice short\n", "shorter than 16"},
+      {"alice 0123456789abcdef more\n", "t:1: "},
+      {"a 0123456789abcdef\na 0123456789abcdeg\n", "t:2: the name 'a' appears twice"},
+      {"a sha256:12\n", "64 hex digits"},
+      {"a sha256:"
+       "zz78245426b630b0a68abd152763dc29c7120ffb680d5d3a3589a1ce4bd48be5",
+       "64 hex digits"}};
   for (const auto& [text, message] : table) {
     const auto tokens = HttpTokens::parse(text, "t");
     ASSERT_FALSE(tokens) << text;
@@ -245,7 +281,8 @@ TEST(HttpGzip, GivesBackWhatWentInPieceByPiece) {
 }
 
 TEST(HttpGzip, ReadsAcceptEncoding) {
-  for (const std::string_view yes : {"gzip", "deflate, gzip;q=1.0, *;q=0.5", "br,GZIP", "*", "x-gzip", "gzip; q=0.001"}) {
+  for (const std::string_view yes :
+       {"gzip", "deflate, gzip;q=1.0, *;q=0.5", "br,GZIP", "*", "x-gzip", "gzip; q=0.001"}) {
     EXPECT_TRUE(accepts_gzip(yes)) << yes;
   }
   for (const std::string_view no : {"", "identity", "gzip;q=0", "gzip;q=0.000, *", "br", "*;q=0", "gzippy"}) {

@@ -13,11 +13,22 @@ struct Reason {
   std::string_view text;
 };
 constexpr std::array kReasons = {
-    Reason{200, "OK"}, Reason{204, "No Content"}, Reason{304, "Not Modified"}, Reason{400, "Bad Request"},
-    Reason{401, "Unauthorized"}, Reason{403, "Forbidden"}, Reason{404, "Not Found"}, Reason{405, "Method Not Allowed"},
-    Reason{408, "Request Timeout"}, Reason{413, "Content Too Large"}, Reason{414, "URI Too Long"},
-    Reason{421, "Misdirected Request"}, Reason{431, "Request Header Fields Too Large"},
-    Reason{500, "Internal Server Error"}, Reason{501, "Not Implemented"}, Reason{503, "Service Unavailable"},
+    Reason{200, "OK"},
+    Reason{204, "No Content"},
+    Reason{304, "Not Modified"},
+    Reason{400, "Bad Request"},
+    Reason{401, "Unauthorized"},
+    Reason{403, "Forbidden"},
+    Reason{404, "Not Found"},
+    Reason{405, "Method Not Allowed"},
+    Reason{408, "Request Timeout"},
+    Reason{413, "Content Too Large"},
+    Reason{414, "URI Too Long"},
+    Reason{421, "Misdirected Request"},
+    Reason{431, "Request Header Fields Too Large"},
+    Reason{500, "Internal Server Error"},
+    Reason{501, "Not Implemented"},
+    Reason{503, "Service Unavailable"},
     Reason{505, "HTTP Version Not Supported"},
 };
 

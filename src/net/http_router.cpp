@@ -102,7 +102,8 @@ HttpResponse not_routed(const HttpRouter::Match& match, const HttpRequest& reque
     response.headers.emplace_back("Allow", match.allowed);
     return response;
   }
-  HttpResponse response = http_problem(405, request.path + " does not take " + request.method, "it takes: " + match.allowed);
+  HttpResponse response =
+      http_problem(405, request.path + " does not take " + request.method, "it takes: " + match.allowed);
   response.headers.emplace_back("Allow", match.allowed);
   return response;
 }

@@ -53,8 +53,10 @@ Duration sweep_interval(const HttpLimits& limits) {
 
 struct HttpServer::Impl {
   Impl(Loop& loop, HttpServerOptions options, HttpRouter router)
-      : hub(std::make_shared<HttpHub>(loop, std::move(options), std::move(router))), acceptor(loop.context()),
-        sweeper(loop), pause(loop) {}
+      : hub(std::make_shared<HttpHub>(loop, std::move(options), std::move(router))),
+        acceptor(loop.context()),
+        sweeper(loop),
+        pause(loop) {}
   ~Impl();
 
   Result<void> listen();

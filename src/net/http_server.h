@@ -22,16 +22,16 @@ namespace sallyport::net {
 
 struct HttpRequest {
   std::string method;
-  std::string path;                 // percent-decoded, valid UTF-8, no control characters
-  std::string tail;                 // what `{name...}` of the route captured
+  std::string path;                                        // percent-decoded, valid UTF-8, no control characters
+  std::string tail;                                        // what `{name...}` of the route captured
   std::vector<std::pair<std::string, std::string>> query;  // decoded, in order; only keys that the route allows
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   std::string remote_address;
-  std::string user;                 // name of the token presented
-  bool authorized = false;          // a token was presented, or none is needed
+  std::string user;         // name of the token presented
+  bool authorized = false;  // a token was presented, or none is needed
 
-  std::string_view header(std::string_view name) const;              // first of that name, any case; "" when absent
+  std::string_view header(std::string_view name) const;  // first of that name, any case; "" when absent
   std::optional<std::string_view> parameter(std::string_view name) const;
   std::vector<std::string> parameters(std::string_view name) const;  // all of a repeated one
 };
@@ -47,8 +47,8 @@ class HttpProducer {
   };
   // Called once, before the first produce(). `wake` may be called on any thread, also when the response is long gone.
   virtual void begin(std::function<void()> wake) = 0;
-  // Appends about `max` bytes or fewer, in bounded time. Called only when the socket took everything before: what a slow
-  // client does not read is never made. May be called without a wake(), too.
+  // Appends about `max` bytes or fewer, in bounded time. Called only when the socket took everything before: what a
+  // slow client does not read is never made. May be called without a wake(), too.
   virtual Next produce(std::string& out, std::size_t max) = 0;
 };
 
@@ -58,9 +58,10 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   std::unique_ptr<HttpProducer> producer;  // instead of body
-  // Instead of all else: called once per turn of the loop until it returns the response. For what takes too long for one.
+  // Instead of all else: called once per turn of the loop until it returns the response. For what takes too long for
+  // one.
   std::function<std::optional<HttpResponse>()> work;
-  bool compress = true;                    // when the client accepts gzip; never for event streams
+  bool compress = true;  // when the client accepts gzip; never for event streams
 
   static HttpResponse json(std::string body, int status = 200);
 };
@@ -75,12 +76,12 @@ struct HttpParameter {
 };
 
 struct HttpRoute {
-  std::string method;                     // "GET" answers HEAD too
-  std::string path;                       // "/api/v1/points/{path...}": a tail in braces takes the rest, at least one byte
+  std::string method;  // "GET" answers HEAD too
+  std::string path;    // "/api/v1/points/{path...}": a tail in braces takes the rest, at least one byte
   std::vector<HttpParameter> parameters = {};  // any other in the query is an error with a hint
   std::function<HttpResponse(const HttpRequest&)> handler;
-  bool open = false;                      // answered without a token
-  bool takes_body = false;                // else a body of more than 64 KiB is refused
+  bool open = false;        // answered without a token
+  bool takes_body = false;  // else a body of more than 64 KiB is refused
 };
 
 class HttpRouter {
@@ -104,9 +105,9 @@ struct HttpLimits {
   std::size_t header_bytes = 16 * 1024;
   std::size_t body_bytes = 1024 * 1024;
   unsigned connections = 1024;
-  unsigned connections_per_address = 256;   // an IPv6 /64 counts as one
+  unsigned connections_per_address = 256;              // an IPv6 /64 counts as one
   Duration header_timeout = std::chrono::seconds(10);  // from the first byte (or the connect) to the end of the header
-  Duration idle_timeout = std::chrono::seconds(60);    // without a request, or without the client taking or giving a byte
+  Duration idle_timeout = std::chrono::seconds(60);  // without a request, or without the client taking or giving a byte
 };
 
 struct HttpTls {
@@ -117,12 +118,12 @@ struct HttpTls {
 Result<void> check_http_tls(const HttpTls& tls);
 
 struct HttpServerOptions {
-  std::string host = "127.0.0.1";         // an IP address, or "localhost"
-  std::uint16_t port = 0;                 // 0: any free port
+  std::string host = "127.0.0.1";  // an IP address, or "localhost"
+  std::uint16_t port = 0;          // 0: any free port
   std::optional<HttpTls> tls = {};
-  HttpTokens tokens = {};                 // empty: nobody is asked
-  // Names that a Host header may carry besides the loopback ones. Checked when listening on loopback (DNS rebinding), and
-  // elsewhere when not empty.
+  HttpTokens tokens = {};  // empty: nobody is asked
+  // Names that a Host header may carry besides the loopback ones. Checked when listening on loopback (DNS rebinding),
+  // and elsewhere when not empty.
   std::vector<std::string> host_names = {};
   HttpLimits limits = {};
 };
@@ -132,15 +133,15 @@ Result<bool> is_loopback_host(std::string_view host);
 
 struct HttpCounters {
   std::uint64_t accepted = 0;
-  std::uint64_t refused_limit = 0;         // connections beyond a limit
+  std::uint64_t refused_limit = 0;  // connections beyond a limit
   std::uint64_t failed_handshakes = 0;
-  std::uint64_t timed_out = 0;             // closed for a header, idle or write timeout
-  std::uint64_t malformed = 0;             // requests that are no HTTP
+  std::uint64_t timed_out = 0;  // closed for a header, idle or write timeout
+  std::uint64_t malformed = 0;  // requests that are no HTTP
   std::uint64_t unauthorized = 0;
-  std::uint64_t responses[6] = {};         // by first digit of the status
+  std::uint64_t responses[6] = {};  // by first digit of the status
   std::uint64_t bytes_sent = 0;
-  unsigned open = 0;                       // connections now
-  unsigned producing = 0;                  // of these, with a response that is still being made
+  unsigned open = 0;       // connections now
+  unsigned producing = 0;  // of these, with a response that is still being made
 };
 
 // Loop thread, or before the loop runs. The destructor closes every connection and drops every producer.

@@ -60,7 +60,8 @@ class Woken final : public HttpProducer {
 class HttpServerTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("sallyport-http-" + std::to_string(::getpid()) + "-" + std::to_string(counter_++));
+    folder_ = std::filesystem::temp_directory_path() /
+              ("sallyport-http-" + std::to_string(::getpid()) + "-" + std::to_string(counter_++));
     std::filesystem::create_directories(folder_);
   }
   void TearDown() override {
@@ -76,25 +77,44 @@ class HttpServerTest : public ::testing::Test {
       response.body = std::move(body);
       return response;
     };
-    out.add({.method = "GET", .path = "/hello", .parameters = {{"name"}, {"tag", true}}, .handler = [text](const HttpRequest& r) {
-      return text("hello " + std::string(r.parameter("name").value_or("world")) + std::to_string(r.parameters("tag").size()) + r.user + "\n"); }});
-    out.add({.method = "GET", .path = "/tail/{rest...}", .handler = [text](const HttpRequest& r) { return text(r.tail); }});
-    out.add({.method = "GET", .path = "/large", .handler = [text](const HttpRequest&) { return text(std::string(3'000'000, 'a')); }});
-    out.add({.method = "GET", .path = "/open", .handler = [text](const HttpRequest&) { return text("open\n"); }, .open = true});
-    out.add({.method = "POST", .path = "/echo", .handler = [text](const HttpRequest& r) { return text(r.body); }, .takes_body = true});
+    out.add({.method = "GET",
+             .path = "/hello",
+             .parameters = {{"name"}, {"tag", true}},
+             .handler = [text](const HttpRequest& r) {
+               return text("hello " + std::string(r.parameter("name").value_or("world")) +
+                           std::to_string(r.parameters("tag").size()) + r.user + "\n");
+             }});
+    out.add(
+        {.method = "GET", .path = "/tail/{rest...}", .handler = [text](const HttpRequest& r) { return text(r.tail); }});
+    out.add({.method = "GET", .path = "/large", .handler = [text](const HttpRequest&) {
+               return text(std::string(3'000'000, 'a'));
+             }});
+    out.add({.method = "GET",
+             .path = "/open",
+             .handler = [text](const HttpRequest&) { return text("open\n"); },
+             .open = true});
+    out.add({.method = "POST",
+             .path = "/echo",
+             .handler = [text](const HttpRequest& r) { return text(r.body); },
+             .takes_body = true});
     out.add({.method = "GET", .path = "/flood", .handler = [this, text](const HttpRequest&) {
-      HttpResponse response = text("");
-      response.producer = std::make_unique<Flood>(made_);
-      response.compress = false;
-      return response; }});
+               HttpResponse response = text("");
+               response.producer = std::make_unique<Flood>(made_);
+               response.compress = false;
+               return response;
+             }});
     out.add({.method = "GET", .path = "/woken", .handler = [text](const HttpRequest&) {
-      HttpResponse response = text("");
-      response.producer = std::make_unique<Woken>();
-      return response; }});
+               HttpResponse response = text("");
+               response.producer = std::make_unique<Woken>();
+               return response;
+             }});
     out.add({.method = "GET", .path = "/work", .handler = [text](const HttpRequest&) {
-      HttpResponse response;
-      response.work = [text, turns = 0]() mutable { return ++turns < 50 ? std::nullopt : std::optional(text("worked\n")); };
-      return response; }});
+               HttpResponse response;
+               response.work = [text, turns = 0]() mutable {
+                 return ++turns < 50 ? std::nullopt : std::optional(text("worked\n"));
+               };
+               return response;
+             }});
     return out;
   }
 
@@ -102,12 +122,15 @@ class HttpServerTest : public ::testing::Test {
     auto server = loop_.on([&] { return HttpServer::start(loop_.loop(), std::move(options), router()); });
     ASSERT_TRUE(server) << server.error().message;
     server_ = std::move(*server);
-    url_ = "http://127.0.0.1:" + std::to_string(port()) ;
+    url_ = "http://127.0.0.1:" + std::to_string(port());
   }
   std::uint16_t port() const { return server_->port(); }
-  HttpCounters counters() { return loop_.on([this] { return server_->counters(); }); }
+  HttpCounters counters() {
+    return loop_.on([this] { return server_->counters(); });
+  }
   std::string ask(std::string_view line, std::string_view more = "") {
-    return exchange(port(), std::string(line) + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + std::string(more) + "\r\n");
+    return exchange(port(), std::string(line) + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" +
+                                std::string(more) + "\r\n");
   }
   std::string file(const std::string& name, std::string_view contents) {
     std::ofstream(folder_ / name) << contents;
@@ -122,7 +145,9 @@ class HttpServerTest : public ::testing::Test {
   std::string url_;
 };
 
-std::string status_of(std::string_view response) { return std::string(response.substr(0, std::min<std::size_t>(12, response.size()))); }
+std::string status_of(std::string_view response) {
+  return std::string(response.substr(0, std::min<std::size_t>(12, response.size())));
+}
 std::string body_of(std::string_view response) {
   const std::size_t at = response.find("\r\n\r\n");
   return at == std::string_view::npos ? std::string() : std::string(response.substr(at + 4));
@@ -138,7 +163,10 @@ TEST_F(HttpServerTest, AnswersCurl) {
   EXPECT_EQ(curl(url_ + "/woken").output, "line 1\nline 2\nline 3\n");
   EXPECT_EQ(curl("--http1.0 " + url_ + "/woken").output, "line 1\nline 2\nline 3\n");
   EXPECT_EQ(curl("-I -o /dev/null -w '%{http_code} %{size_download}' " + url_ + "/large").output, "200 0");
-  EXPECT_EQ(curl("-w '%{num_connects}' -o /dev/null " + url_ + "/hello -o /dev/null " + url_ + "/woken -o /dev/null " + url_ + "/hello").output, "100");
+  EXPECT_EQ(curl("-w '%{num_connects}' -o /dev/null " + url_ + "/hello -o /dev/null " + url_ + "/woken -o /dev/null " +
+                 url_ + "/hello")
+                .output,
+            "100");
 }
 
 TEST_F(HttpServerTest, AnswersErrorsWithProblemDocuments) {
@@ -177,7 +205,8 @@ TEST_F(HttpServerTest, AnswersPipelinedRequestsInOrder) {
   start();
   RawClient client(port());
   std::string requests;
-  for (int i = 0; i < 50; ++i) requests += "GET /hello?name=" + std::to_string(i) + "x HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  for (int i = 0; i < 50; ++i)
+    requests += "GET /hello?name=" + std::to_string(i) + "x HTTP/1.1\r\nHost: localhost\r\n\r\n";
   requests += "GET /hello?name=end HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
   client.send(requests);
   const std::string all = client.read_all();
@@ -200,7 +229,8 @@ TEST_F(HttpServerTest, DoesNotReadASmuggledRequest) {
       "Transfer-Encoding: chunked, identity\r\n\r\n",
       "Transfer-Encoding: identity\r\n\r\n",
       "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
-      "Transfer-Encoding:\x0b" "chunked\r\n\r\n0\r\n\r\n",
+      "Transfer-Encoding:\x0b"
+      "chunked\r\n\r\n0\r\n\r\n",
       "X: y\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
       "Content-Length: 0\r\nContent-Length: 50\r\n\r\n",
       "Content-Length: 0, 0\r\n\r\n",
@@ -215,8 +245,9 @@ TEST_F(HttpServerTest, DoesNotReadASmuggledRequest) {
   }
   EXPECT_EQ(counters().malformed, std::size(shapes));
   // A body sent to one that takes none is read over, not read as a request.
-  const std::string response = exchange(port(), "GET /hello HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(inner.size()) +
-                                                    "\r\nConnection: close\r\n\r\n" + inner);
+  const std::string response =
+      exchange(port(), "GET /hello HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(inner.size()) +
+                           "\r\nConnection: close\r\n\r\n" + inner);
   EXPECT_EQ(body_of(response), "hello world0\n");
 }
 
@@ -232,9 +263,14 @@ TEST_F(HttpServerTest, RefusesHeadersAndBodiesBeyondTheirLimit) {
 
 TEST_F(HttpServerTest, AnswersOnlyForItsOwnNamesOnLoopback) {
   start({.host_names = {"Plant.example"}});
-  const auto with = [&](const std::string& host) { return status_of(exchange(port(), "GET /hello HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n")); };
-  for (const char* good : {"localhost", "LocalHost:8080", "127.0.0.1:1", "[::1]:80", "plant.example:8080", "127.8.9.1"}) EXPECT_EQ(with(good), "HTTP/1.1 200") << good;
-  for (const char* bad : {"evil.example", "localhost.evil.example", "10.0.0.1", "evil@localhost", "localhost:80:80", "[::2]"}) EXPECT_EQ(with(bad), "HTTP/1.1 421") << bad;
+  const auto with = [&](const std::string& host) {
+    return status_of(exchange(port(), "GET /hello HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n"));
+  };
+  for (const char* good : {"localhost", "LocalHost:8080", "127.0.0.1:1", "[::1]:80", "plant.example:8080", "127.8.9.1"})
+    EXPECT_EQ(with(good), "HTTP/1.1 200") << good;
+  for (const char* bad :
+       {"evil.example", "localhost.evil.example", "10.0.0.1", "evil@localhost", "localhost:80:80", "[::2]"})
+    EXPECT_EQ(with(bad), "HTTP/1.1 421") << bad;
   EXPECT_EQ(with(""), "HTTP/1.1 200");  // an empty Host names nobody: no browser sends it
 }
 
@@ -242,7 +278,8 @@ TEST_F(HttpServerTest, CompressesWhatTheClientWantsCompressed) {
   start();
   const std::string plain = curl("-w '%{size_download}' -o /dev/null " + url_ + "/large").output;
   EXPECT_EQ(plain, "3000000");
-  const std::string small = curl("-w '%{size_download}' -o /dev/null -H 'Accept-Encoding: gzip' " + url_ + "/large").output;
+  const std::string small =
+      curl("-w '%{size_download}' -o /dev/null -H 'Accept-Encoding: gzip' " + url_ + "/large").output;
   EXPECT_LT(std::stoi(small), 50'000);
   EXPECT_EQ(curl("--compressed " + url_ + "/large | wc -c").output, "3000000\n");
   EXPECT_EQ(curl("--compressed " + url_ + "/woken").output, "line 1\nline 2\nline 3\n");
@@ -287,7 +324,8 @@ TEST_F(HttpServerTest, ClosesThoseWhoSendTheirHeaderByteByByte) {
   std::deque<RawClient> slow;
   for (int i = 0; i < 20; ++i) slow.emplace_back(port());
   const auto begun = std::chrono::steady_clock::now();
-  const std::string_view text = "GET /hello HTTP/1.1\r\nHost: localhost\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+  const std::string_view text =
+      "GET /hello HTTP/1.1\r\nHost: localhost\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
   for (std::size_t i = 0; i < 40; ++i) {
     for (auto& client : slow) client.send(text.substr(i, 1));
     std::this_thread::sleep_for(milliseconds(20));
@@ -374,8 +412,10 @@ TEST_F(HttpServerTest, AsksForATokenExceptWhereOpen) {
 
 TEST_F(HttpServerTest, SpeaksTls13Only) {
   const std::string name = (folder_ / "http").string();
-  const auto made = run_command("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost "
-                                "-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout " + name + ".key -out " + name + ".crt");
+  const auto made = run_command(
+      "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost "
+      "-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout " +
+      name + ".key -out " + name + ".crt");
   ASSERT_EQ(made.status, 0) << made.output;
   start({.tls = HttpTls{name + ".crt", name + ".key"}});
   const std::string url = "https://localhost:" + std::to_string(port());
@@ -384,7 +424,8 @@ TEST_F(HttpServerTest, SpeaksTls13Only) {
   EXPECT_EQ(curl("--cacert " + name + ".crt " + url + "/large | wc -c").output, "3000000\n");
   EXPECT_NE(curl("--cacert " + name + ".crt --tls-max 1.2 " + url + "/hello").status, 0);
   EXPECT_NE(curl(url + "/hello").status, 0);  // not a certificate of the system's authorities
-  const std::string connect = "openssl s_client -brief -connect 127.0.0.1:" + std::to_string(port()) + " -CAfile " + name + ".crt < /dev/null";
+  const std::string connect =
+      "openssl s_client -brief -connect 127.0.0.1:" + std::to_string(port()) + " -CAfile " + name + ".crt < /dev/null";
   EXPECT_NE(run_command(connect).output.find("X25519MLKEM768"), std::string::npos);
   EXPECT_NE(run_command(connect + " -groups X25519").output.find("X25519"), std::string::npos);
   EXPECT_NE(exchange(port(), "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n").find("HTTP/1.1"), 0u);

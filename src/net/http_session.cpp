@@ -12,7 +12,7 @@ namespace {
 
 using boost::system::error_code;
 
-constexpr std::size_t kPiece = 64 * 1024;           // what a producer is asked for at once
+constexpr std::size_t kPiece = 64 * 1024;  // what a producer is asked for at once
 constexpr std::size_t kMinCompressed = 1024;
 constexpr std::size_t kMaxUnwantedBody = 64 * 1024;  // of requests whose route takes no body
 constexpr std::size_t kMaxLeftOver = 256 * 1024;
@@ -23,8 +23,11 @@ constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 HttpSession::HttpSession(std::shared_ptr<HttpHub> hub, std::unique_ptr<HttpTransport> transport, std::string address,
                          std::string address_key)
-    : hub_(std::move(hub)), transport_(std::move(transport)), address_(std::move(address)),
-      address_key_(std::move(address_key)), parser_(hub_->options.limits.header_bytes) {}
+    : hub_(std::move(hub)),
+      transport_(std::move(transport)),
+      address_(std::move(address)),
+      address_key_(std::move(address_key)),
+      parser_(hub_->options.limits.header_bytes) {}
 
 HttpSession::~HttpSession() = default;
 
@@ -67,9 +70,8 @@ void HttpSession::check_deadline(MonotonicTime now) {
 }
 
 void HttpSession::read() {
-  transport_->read_some(chunk_, [self = shared_from_this()](const error_code& error, std::size_t size) {
-    self->on_read(error, size);
-  });
+  transport_->read_some(
+      chunk_, [self = shared_from_this()](const error_code& error, std::size_t size) { self->on_read(error, size); });
 }
 
 void HttpSession::on_read(const error_code& error, std::size_t size) {
@@ -132,7 +134,8 @@ void HttpSession::on_head() {
     return;
   }
   const bool wanted = route_ != nullptr && route_->takes_body;
-  parser_.accept_body(wanted ? hub_->options.limits.body_bytes : std::min(kMaxUnwantedBody, hub_->options.limits.body_bytes));
+  parser_.accept_body(wanted ? hub_->options.limits.body_bytes
+                             : std::min(kMaxUnwantedBody, hub_->options.limits.body_bytes));
   if (!parser_.has_body() || !parser_.expects_continue() || !in_.empty()) {
     if (parser_.has_body()) expire_in(hub_->options.limits.idle_timeout);
     advance();
@@ -271,16 +274,15 @@ void HttpSession::write_more() {
     return;
   }
   writing_ = true;
-  // The clock starts anew only with each piece: a client that takes a byte a minute holds a connection no longer than one
-  // that takes nothing.
+  // The clock starts anew only with each piece: a client that takes a byte a minute holds a connection no longer than
+  // one that takes nothing.
   if (sent_ >= piece_end_ || sent_ == 0) {
     piece_end_ = std::min(sent_ + kPiece, out_.size());
     expire_in(hub_->options.limits.idle_timeout);
   }
-  transport_->write_some(std::string_view(out_).substr(sent_, piece_end_ - sent_),
-                         [self = shared_from_this()](const error_code& error, std::size_t size) {
-                           self->on_written(error, size);
-                         });
+  transport_->write_some(
+      std::string_view(out_).substr(sent_, piece_end_ - sent_),
+      [self = shared_from_this()](const error_code& error, std::size_t size) { self->on_written(error, size); });
 }
 
 void HttpSession::on_written(const error_code& error, std::size_t size) {
@@ -317,8 +319,8 @@ void HttpSession::finish_response() {
   }
 }
 
-// A socket closed with unread input resets the connection, and the peer may lose the answer that tells it why: so the rest
-// is read and thrown away for a moment. (RFC 9112 §9.6)
+// A socket closed with unread input resets the connection, and the peer may lose the answer that tells it why: so the
+// rest is read and thrown away for a moment. (RFC 9112 §9.6)
 void HttpSession::part() {
   phase_ = Phase::parting;
   expire_in(kPartingTimeout);

@@ -70,7 +70,7 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession> {
   bool close_after_ = false;
   std::function<std::optional<HttpResponse>()> work_;
   std::unique_ptr<HttpProducer> producer_;
-  bool waiting_ = false;       // for the producer's wake()
+  bool waiting_ = false;  // for the producer's wake()
   bool chunked_ = false;
   std::optional<Gzip> gzip_;
 };

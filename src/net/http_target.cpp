@@ -69,7 +69,8 @@ Result<std::string> percent_decode(std::string_view text, bool plus_is_space) {
     if (c == '%') {
       const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
       const int low = i + 2 < text.size() ? hex_digit(text[i + 2]) : -1;
-      if (high < 0 || low < 0) return fail(ErrorCode::malformed, "'%' must be followed by two hex digits (write %25 for '%')");
+      if (high < 0 || low < 0)
+        return fail(ErrorCode::malformed, "'%' must be followed by two hex digits (write %25 for '%')");
       c = static_cast<char>(high * 16 + low);
       i += 2;
     } else if (c == '+' && plus_is_space) {
@@ -100,7 +101,8 @@ Result<HttpTarget> parse_http_target(std::string_view target) {
     break;
   }
   if (!target.starts_with('/')) return fail(ErrorCode::malformed, "the target must begin with '/'");
-  if (target.find('#') != std::string_view::npos) return fail(ErrorCode::malformed, "the target holds a '#'; write %23");
+  if (target.find('#') != std::string_view::npos)
+    return fail(ErrorCode::malformed, "the target holds a '#'; write %23");
   const std::size_t mark = target.find('?');
   auto path = percent_decode(target.substr(0, mark), false);
   if (!path) return within("the path", path.error());
@@ -129,8 +131,8 @@ std::string host_of_authority(std::string_view authority) {
       if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '.' && c != '-' && c != '_') return {};
     }
   }
-  if (!port.empty() && (port[0] != ':' || port.size() > 6 ||
-                        port.find_first_not_of("0123456789", 1) != std::string_view::npos)) {
+  if (!port.empty() &&
+      (port[0] != ':' || port.size() > 6 || port.find_first_not_of("0123456789", 1) != std::string_view::npos)) {
     return {};
   }
   std::string name(host);

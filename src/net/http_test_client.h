@@ -48,7 +48,8 @@ class LoopThread {
 
 class RawClient {
  public:
-  explicit RawClient(std::uint16_t port, int receive_buffer = 0) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit RawClient(std::uint16_t port, int receive_buffer = 0)
+      : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     if (receive_buffer > 0) ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     sockaddr_in to{};
     to.sin_family = AF_INET;
@@ -90,14 +91,16 @@ class RawClient {
     for (std::size_t from = 0;;) {
       if (const std::size_t at = received_.find(text, from); at != std::string::npos) return at;
       from = received_.size() < text.size() ? 0 : received_.size() - text.size();
-      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+      const auto left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
       if (left.count() <= 0 || !read_some(65536, left)) return std::string::npos;
     }
   }
   std::string read_all(std::chrono::milliseconds within = std::chrono::seconds(10)) {
     const auto deadline = std::chrono::steady_clock::now() + within;
     for (;;) {
-      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+      const auto left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
       if (left.count() <= 0 || !read_some(65536, left)) return received_;
     }
   }
@@ -128,7 +131,8 @@ inline CommandResult run_command(const std::string& command) {
   std::FILE* pipe = ::popen((command + " 2>&1").c_str(), "re");
   if (pipe == nullptr) return result;
   std::array<char, 4096> piece;
-  for (std::size_t size; (size = std::fread(piece.data(), 1, piece.size(), pipe)) > 0;) result.output.append(piece.data(), size);
+  for (std::size_t size; (size = std::fread(piece.data(), 1, piece.size(), pipe)) > 0;)
+    result.output.append(piece.data(), size);
   const int status = ::pclose(pipe);
   result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
   return result;

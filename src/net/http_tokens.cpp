@@ -60,14 +60,16 @@ Result<HttpTokens> HttpTokens::parse(std::string_view text, std::string_view fil
     if (name.empty() || name.starts_with('#')) continue;
     const std::string_view token = take_word(line);
     if (token.empty()) return fail(ErrorCode::invalid, where + ": a line is `name token`; the token is missing");
-    if (!take_word(line).empty()) return fail(ErrorCode::invalid, where + ": a line is `name token`; there is more on this one");
+    if (!take_word(line).empty())
+      return fail(ErrorCode::invalid, where + ": a line is `name token`; there is more on this one");
     for (const Entry& entry : tokens.entries_) {
       if (entry.name == name) return fail(ErrorCode::exists, where + ": the name '" + entry.name + "' appears twice");
     }
     Entry entry{std::string(name), {}};
     if (token.starts_with(kHashPrefix)) {
       if (!parse_hex(token.substr(kHashPrefix.size()), entry.digest)) {
-        return fail(ErrorCode::invalid, where + ": sha256: must be followed by 64 hex digits (printf %s TOKEN | sha256sum)");
+        return fail(ErrorCode::invalid,
+                    where + ": sha256: must be followed by 64 hex digits (printf %s TOKEN | sha256sum)");
       }
     } else if (token.size() < kMinTokenBytes) {
       return fail(ErrorCode::invalid, where + ": the token of '" + entry.name + "' is shorter than " +
@@ -77,7 +79,8 @@ Result<HttpTokens> HttpTokens::parse(std::string_view text, std::string_view fil
     }
     tokens.entries_.push_back(std::move(entry));
   }
-  if (tokens.empty()) return fail(ErrorCode::invalid, std::string(file_name) + ": no token in it; a line is `name token`");
+  if (tokens.empty())
+    return fail(ErrorCode::invalid, std::string(file_name) + ": no token in it; a line is `name token`");
   return tokens;
 }
 
@@ -88,7 +91,7 @@ Result<HttpTokens> HttpTokens::load(const std::string& file_name) {
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(file.gcount()));
   if (text.size() > kMaxFileBytes) return fail(ErrorCode::limit, file_name + ": larger than 1 MiB");
-  struct stat info {};
+  struct stat info{};
   if (::stat(file_name.c_str(), &info) == 0 && (info.st_mode & 0077) != 0) {
     log::warn("tokens file can be read by other users; chmod 600 it", log::field("file", file_name));
   }

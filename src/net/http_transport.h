@@ -10,7 +10,9 @@
 #include "base/result.h"
 #include "net/http_server.h"
 
-namespace boost::asio::ssl { class context; }
+namespace boost::asio::ssl {
+class context;
+}
 
 namespace sallyport::net {
 

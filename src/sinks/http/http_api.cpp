@@ -21,7 +21,8 @@ using net::HttpResponse;
 constexpr std::size_t kLookPerTurn = 8192;  // places of the table looked at in one turn of the loop
 constexpr std::size_t kMaxEntries = 10'000;
 constexpr std::string_view kPageSecurity =
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri "
+    "'none'; "
     "form-action 'none'; frame-ancestors 'none'";
 
 // What the handlers stand on; shared by all of them.
@@ -67,9 +68,9 @@ void append_meta(std::string& out, const Meta& meta) {
 
 HttpResponse no_such_point(const Context& context, const std::string& path) {
   const auto near = context.ns.similar(path, 1);
-  return net::http_problem(404, "there is no point '" + path + "'",
-                           near.empty() ? std::string("see /api/v1/browse for what there is")
-                                        : "did you mean '" + near.front() + "'?");
+  return net::http_problem(
+      404, "there is no point '" + path + "'",
+      near.empty() ? std::string("see /api/v1/browse for what there is") : "did you mean '" + near.front() + "'?");
 }
 
 HttpResponse one_point(const Shared& context, const HttpRequest& request) {
@@ -118,7 +119,8 @@ HttpResponse browse(const Shared& context, const HttpRequest& request) {
     return net::http_problem(400, "path: " + good.error().message, "a path looks like acme/berlin/line1");
   }
   HttpResponse response;
-  response.work = [context, path = std::move(path), found = BrowseEntries(), next = PointId{0}]() mutable -> std::optional<HttpResponse> {
+  response.work = [context, path = std::move(path), found = BrowseEntries(),
+                   next = PointId{0}]() mutable -> std::optional<HttpResponse> {
     const auto rest = context->ns.browse(path, next, kMaxEntries + 1, kLookPerTurn, found);
     if (!rest) return browse_result(*context, path, found);
     next = *rest;
@@ -152,37 +154,21 @@ void add_server_metrics(MetricsText& out, const net::HttpCounters& counters) {
   out.counter("sallyport_http_unauthorized_total", "Requests without a known token", {}, counters.unauthorized);
   constexpr std::string_view codes[] = {"", "1xx", "2xx", "3xx", "4xx", "5xx"};
   for (std::size_t i = 2; i < std::size(codes); ++i) {
-    out.counter("sallyport_http_responses_total", "HTTP responses, by status", {{"code", codes[i]}}, counters.responses[i]);
+    out.counter("sallyport_http_responses_total", "HTTP responses, by status", {{"code", codes[i]}},
+                counters.responses[i]);
   }
   out.counter("sallyport_http_sent_bytes_total", "Bytes of responses given to the network", {}, counters.bytes_sent);
 }
 
-HttpResponse metrics_result(const Context& context, const NamespaceCounts& counts) {
+HttpResponse metrics(const Context& context) {
   MetricsText out;
-  constexpr std::string_view points = "Points, by quality as consumers see it; without $sys";
-  out.gauge("sallyport_points", points, {{"quality", "good"}}, std::uint64_t{counts.good});
-  out.gauge("sallyport_points", points, {{"quality", "uncertain"}}, std::uint64_t{counts.uncertain});
-  out.gauge("sallyport_points", points, {{"quality", "bad"}}, std::uint64_t{counts.bad});
-  out.counter("sallyport_revision_total", "Changes applied to the namespace", {}, context.ns.revision());
   context.view.metrics(out);
+  out.counter("sallyport_revision_total", "Changes applied to the namespace", {}, context.ns.revision());
   if (context.counters != nullptr) add_server_metrics(out, *context.counters);
   add_process_metrics(out);
   HttpResponse response;
   response.content_type = MetricsText::kContentType;
   response.body = out.text();
-  return response;
-}
-
-HttpResponse metrics(const Shared& context) {
-  auto all = Patterns::parse({"**"});
-  if (!all) return net::http_problem(500, all.error().message);
-  HttpResponse response;
-  response.work = [context, all = std::move(*all), counts = NamespaceCounts(), next = PointId{0}]() mutable -> std::optional<HttpResponse> {
-    const auto rest = context->ns.count(all, next, kLookPerTurn, counts);
-    if (!rest) return metrics_result(*context, counts);
-    next = *rest;
-    return std::nullopt;
-  };
   return response;
 }
 
@@ -219,7 +205,10 @@ void add_pages(net::HttpRouter& router) {
                             {"/api/v1/openapi.json", "openapi.json", "application/json"}};
   for (const Page& page : pages) {
     // Nothing in them tells of this node; the page asks for a token itself.
-    router.add({.method = "GET", .path = page.path, .handler = [page](const HttpRequest&) { return file(page.name, page.type); }, .open = true});
+    router.add({.method = "GET",
+                .path = page.path,
+                .handler = [page](const HttpRequest&) { return file(page.name, page.type); },
+                .open = true});
   }
 }
 
@@ -228,16 +217,21 @@ void add_pages(net::HttpRouter& router) {
 net::HttpRouter make_router(net::Loop& loop, Namespace& ns, NodeView& view, const net::HttpCounters*& counters) {
   const Shared c = std::make_shared<Context>(loop, ns, view, counters);
   const auto get = [](std::string path, std::vector<net::HttpParameter> parameters, auto handler, bool open = false) {
-    return net::HttpRoute{.method = "GET", .path = std::move(path), .parameters = std::move(parameters), .handler = std::move(handler), .open = open};
+    return net::HttpRoute{.method = "GET",
+                          .path = std::move(path),
+                          .parameters = std::move(parameters),
+                          .handler = std::move(handler),
+                          .open = open};
   };
   net::HttpRouter router;
-  router.add(get("/api/v1/points", {{"match", true}, {"limit"}, {"cursor"}}, [c](const HttpRequest& r) { return list_points(c, r); }));
+  router.add(get("/api/v1/points", {{"match", true}, {"limit"}, {"cursor"}},
+                 [c](const HttpRequest& r) { return list_points(c, r); }));
   router.add(get("/api/v1/points/{path...}", {}, [c](const HttpRequest& r) { return one_point(c, r); }));
   router.add(get("/api/v1/browse", {{"path"}}, [c](const HttpRequest& r) { return browse(c, r); }));
   router.add(get("/api/v1/stream", {{"match", true}}, [c](const HttpRequest& r) { return stream(c, r); }));
   router.add(get("/api/v1/links", {}, [c](const HttpRequest&) { return HttpResponse::json(c->view.links_json()); }));
   router.add(get("/api/v1/status", {}, [c](const HttpRequest&) { return HttpResponse::json(c->view.status_json()); }));
-  router.add(get("/metrics", {}, [c](const HttpRequest&) { return metrics(c); }));
+  router.add(get("/metrics", {}, [c](const HttpRequest&) { return metrics(*c); }));
   router.add(get("/healthz", {}, [](const HttpRequest&) { return HttpResponse::json("{\"status\":\"ok\"}\n"); }, true));
   router.add(get("/readyz", {}, [c](const HttpRequest& r) { return ready(*c, r); }, true));
   add_pages(router);
@@ -263,7 +257,6 @@ Result<void> HttpApi::start() {
   if (!server) return within("[http] address", server.error());
   impl_->server = std::move(*server);
   impl_->counters = &impl_->server->counters();
-  log::info("http listening", log::field("url", url()), log::field("tokens", static_cast<std::int64_t>(impl_->settings.server.tokens.size())));
   return {};
 }
 

@@ -1,5 +1,5 @@
-// The HTTP API of a node (docs/http.md): points, browse, live stream, links, metrics, health, and the web page. It reads
-// the namespace; nothing can be written through it.
+// The HTTP API of a node (docs/http.md): points, browse, live stream, links, metrics, health, and the web page. It
+// reads the namespace; nothing can be written through it.
 #pragma once
 
 #include <cstdint>

@@ -18,7 +18,8 @@ bool read_protection(SettingsReader& settings, std::optional<bool> loopback, net
   const std::string private_key = settings.file("private_key");
   const std::string tokens_file = settings.file("tokens_file");
   if (certificate.empty() != private_key.empty()) {
-    problem(certificate.empty() ? "private_key" : "certificate", "certificate and private_key go together: set both or neither");
+    problem(certificate.empty() ? "private_key" : "certificate",
+            "certificate and private_key go together: set both or neither");
   } else if (!certificate.empty()) {
     server.tls = net::HttpTls{certificate, private_key};
     if (auto usable = net::check_http_tls(*server.tls); !usable) problem("certificate", usable.error().message);
@@ -31,7 +32,8 @@ bool read_protection(SettingsReader& settings, std::optional<bool> loopback, net
     }
   }
   if (loopback == false && certificate.empty() && private_key.empty()) {
-    problem("address", "an address that is not loopback needs TLS; set certificate and private_key, or listen on 127.0.0.1");
+    problem("address",
+            "an address that is not loopback needs TLS; set certificate and private_key, or listen on 127.0.0.1");
   }
   if (loopback == false && tokens_file.empty()) {
     problem("address", "an address that is not loopback needs tokens; set tokens_file, or listen on 127.0.0.1");

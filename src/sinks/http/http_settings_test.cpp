@@ -20,9 +20,13 @@ class HttpSettingsTest : public ::testing::Test {
     file("bad-tokens", "grafana short\n");
     std::filesystem::permissions(folder_ / "tokens", std::filesystem::perms::owner_read);
     const std::string name = (folder_ / "web").string();
-    ASSERT_EQ(net::run_command("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -keyout " +
-                               name + ".key -out " + name + ".crt").status, 0);
-    ASSERT_EQ(net::run_command("openssl genpkey -algorithm ed25519 -out " + (folder_ / "other.key").string()).status, 0);
+    ASSERT_EQ(net::run_command("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "
+                               "/CN=localhost -keyout " +
+                               name + ".key -out " + name + ".crt")
+                  .status,
+              0);
+    ASSERT_EQ(net::run_command("openssl genpkey -algorithm ed25519 -out " + (folder_ / "other.key").string()).status,
+              0);
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
   void file(const std::string& name, std::string_view contents) { std::ofstream(folder_ / name) << contents; }
@@ -58,7 +62,9 @@ TEST_F(HttpSettingsTest, ServesLoopbackWithNothingElse) {
 }
 
 TEST_F(HttpSettingsTest, ServesEverywhereWithTlsAndTokens) {
-  const auto settings = read("address = \"0.0.0.0:8443\"\ncertificate = \"web.crt\"\nprivate_key = \"web.key\"\ntokens_file = \"tokens\"\nhost_names = [\"plant.example\"]");
+  const auto settings = read(
+      "address = \"0.0.0.0:8443\"\ncertificate = \"web.crt\"\nprivate_key = \"web.key\"\ntokens_file = "
+      "\"tokens\"\nhost_names = [\"plant.example\"]");
   ASSERT_TRUE(settings) << settings.error();
   EXPECT_EQ(settings->server.tls->certificate, (folder_ / "web.crt").string());
   EXPECT_EQ(settings->server.tokens.size(), 1u);
@@ -80,7 +86,8 @@ TEST_F(HttpSettingsTest, SaysWhatIsWrongAndWhatToDo) {
       {"address = \"127.0.0.1:0\"\ncertificate = \"web.crt\"\nprivate_key = \"other.key\"", "key"},
       {"address = \"127.0.0.1:0\"\ncertificate = \"tokens\"\nprivate_key = \"web.key\"", "certificate"},
       {"address = \"127.0.0.1:0\"\ntokens_file = \"no-tokens\"", "no-tokens: No such file"},
-      {"address = \"127.0.0.1:0\"\ntokens_file = \"bad-tokens\"", "bad-tokens:1: the token of 'grafana' is shorter than 16"},
+      {"address = \"127.0.0.1:0\"\ntokens_file = \"bad-tokens\"",
+       "bad-tokens:1: the token of 'grafana' is shorter than 16"},
       {"address = \"127.0.0.1:0\"\nhost_names = [\"a b\"]", "'a b' is no host name"},
       {"address = \"127.0.0.1:0\"\nmax_connections = 0", "max_connections"},
       {"address = \"127.0.0.1:0\"\ntoken_file = \"tokens\"", "did you mean 'tokens_file'"},

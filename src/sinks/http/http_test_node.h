@@ -15,12 +15,16 @@ namespace sallyport::http {
 
 class TestView final : public NodeView {
  public:
-  std::string status_json() override { return R"({"node":"test-1","sources":[{"name":"line1","state":"up"}],"sinks":[]})"; }
+  std::string status_json() override {
+    return R"({"node":"test-1","sources":[{"name":"line1","state":"up"}],"sinks":[]})";
+  }
   std::string links_json() override {
     return R"({"links":[{"name":"dmz","peer":"dmz-1","state":"up","since":"2026-11-23T02:40:17.123456789Z","group":"X25519MLKEM768",)"
            R"("hops":[{"node":"dmz-1","link":"plant-1","peer":"plant-1","state":"down","reason":"timeout","since":"2026-11-23T02:41:00Z"}]}]})";
   }
-  void metrics(MetricsText& out) override { out.gauge("sallyport_link_up", "Links that are up", {{"link", "a\"b\\c\nd"}}, std::uint64_t{1}); }
+  void metrics(MetricsText& out) override {
+    out.gauge("sallyport_link_up", "Links that are up", {{"link", "a\"b\\c\nd"}}, std::uint64_t{1});
+  }
   bool ready(std::string& why) override {
     why = why_not;
     return why.empty();
@@ -67,7 +71,8 @@ class HttpApiTest : public ::testing::Test {
     Meta meta;
     meta.type = Type::float64;
     std::vector<Definition> definitions;
-    for (const std::string& path : paths) definitions.push_back({path, &meta, {kNoPoint, status::kGood, 1, Value::from(0.5)}, false});
+    for (const std::string& path : paths)
+      definitions.push_back({path, &meta, {kNoPoint, status::kGood, 1, Value::from(0.5)}, false});
     std::vector<PointId> ids(count);
     EXPECT_EQ(source_.define(definitions, ids).count, 0u);
     return ids;
@@ -77,7 +82,9 @@ class HttpApiTest : public ::testing::Test {
     source_.publish(std::span(&change, 1));
   }
   std::string get(const std::string& path) { return net::curl("-g '" + url_ + path + "'").output; }
-  std::string code(const std::string& path) { return net::curl("-g -o /dev/null -w '%{http_code}' '" + url_ + path + "'").output; }
+  std::string code(const std::string& path) {
+    return net::curl("-g -o /dev/null -w '%{http_code}' '" + url_ + path + "'").output;
+  }
   std::uint16_t port() const { return api_->port(); }
 
   SystemClock clock_;

@@ -10,10 +10,14 @@ namespace {
 
 void append_escaped(std::string& out, std::string_view text, bool quotes) {
   for (const char c : text) {
-    if (c == '\\') out += "\\\\";
-    else if (c == '\n') out += "\\n";
-    else if (c == '"' && quotes) out += "\\\"";
-    else out += c;
+    if (c == '\\')
+      out += "\\\\";
+    else if (c == '\n')
+      out += "\\n";
+    else if (c == '"' && quotes)
+      out += "\\\"";
+    else
+      out += c;
   }
 }
 
@@ -34,7 +38,8 @@ MetricsText::Family& MetricsText::family(std::string_view name, std::string_view
   return families_.emplace_back(std::string(name), std::string(help), type, std::string());
 }
 
-void MetricsText::add(std::string_view name, std::string_view help, std::string_view type, Labels labels, std::string_view value) {
+void MetricsText::add(std::string_view name, std::string_view help, std::string_view type, Labels labels,
+                      std::string_view value) {
   std::string& out = family(name, help, type).samples;
   out += name;
   bool first = true;

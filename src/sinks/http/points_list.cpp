@@ -8,8 +8,8 @@
 namespace sallyport::http {
 namespace {
 
-constexpr std::size_t kPage = 128;           // points copied out of the namespace at once
-constexpr std::size_t kLookPerTurn = 8192;   // places of the table looked at in one turn of the loop
+constexpr std::size_t kPage = 128;          // points copied out of the namespace at once
+constexpr std::size_t kLookPerTurn = 8192;  // places of the table looked at in one turn of the loop
 
 }  // namespace
 

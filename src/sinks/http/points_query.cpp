@@ -32,11 +32,13 @@ Query<Patterns> match_of(const net::HttpRequest& request) {
   }
   auto patterns = Patterns::parse(texts);
   if (!patterns) {
-    return std::unexpected(BadQuery{"match: " + patterns.error().message,
-                                    "a pattern is a path in which * stands for one level and ** for any number: match=acme/**"});
+    return std::unexpected(
+        BadQuery{"match: " + patterns.error().message,
+                 "a pattern is a path in which * stands for one level and ** for any number: match=acme/**"});
   }
   if (patterns->empty()) {
-    return std::unexpected(BadQuery{"match: only exclusions", "say what to include too: match=**&match=!acme/secret/**"});
+    return std::unexpected(
+        BadQuery{"match: only exclusions", "say what to include too: match=**&match=!acme/secret/**"});
   }
   return std::move(*patterns);
 }
@@ -46,9 +48,9 @@ Query<std::size_t> limit_of(const net::HttpRequest& request) {
   if (!text) return kDefaultLimit;
   std::size_t limit = 0;
   if (!parse_number(*text, limit) || limit < 1 || limit > kMaxLimit) {
-    return std::unexpected(BadQuery{"limit: '" + std::string(text->substr(0, 40)) + "' is not a number from 1 to " +
-                                        std::to_string(kMaxLimit),
-                                    "ask for more with the cursor of the answer"});
+    return std::unexpected(BadQuery{
+        "limit: '" + std::string(text->substr(0, 40)) + "' is not a number from 1 to " + std::to_string(kMaxLimit),
+        "ask for more with the cursor of the answer"});
   }
   return limit;
 }

@@ -22,7 +22,9 @@ std::string read_small(const char* name) {
   return text;
 }
 
-double seconds(const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; }
+double seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
 
 std::uint64_t open_descriptors() {
   DIR* folder = ::opendir("/proc/self/fd");
@@ -35,8 +37,8 @@ std::uint64_t open_descriptors() {
   return count - 1;  // the folder itself
 }
 
-// Since 1970; field 22 of /proc/self/stat counts ticks from the boot. The name in field 2 may hold anything, so count from
-// its last parenthesis. (proc_pid_stat(5))
+// Since 1970; field 22 of /proc/self/stat counts ticks from the boot. The name in field 2 may hold anything, so count
+// from its last parenthesis. (proc_pid_stat(5))
 double start_time() {
   const std::string stat = read_small("/proc/self/stat");
   const std::string uptime = read_small("/proc/uptime");
@@ -54,7 +56,8 @@ double start_time() {
 void add_process_metrics(MetricsText& out) {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
-  out.counter("process_cpu_seconds_total", "Processor time used, user and system", {}, seconds(usage.ru_utime) + seconds(usage.ru_stime));
+  out.counter("process_cpu_seconds_total", "Processor time used, user and system", {},
+              seconds(usage.ru_utime) + seconds(usage.ru_stime));
   unsigned long long pages = 0, resident = 0;
   std::sscanf(read_small("/proc/self/statm").c_str(), "%llu %llu", &pages, &resident);
   const auto page_bytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));

@@ -1,5 +1,5 @@
-// The live stream: server-sent events out of a subscription. What the client does not read stays in the namespace, where
-// newer values replace older ones.
+// The live stream: server-sent events out of a subscription. What the client does not read stays in the namespace,
+// where newer values replace older ones.
 #pragma once
 
 #include <functional>
@@ -12,8 +12,9 @@
 
 namespace sallyport::http {
 
-// `data:` one point as JSON, its revision as `id:`; first all there are, then `event: ready`, then what changes; `event:
-// removed` with {"path":…}; a comment every second when there is nothing else, so that silence means a broken path.
+// `data:` one point as JSON, its revision as `id:`; first all there are, then `event: ready`, then what changes;
+// `event: removed` with {"path":…}; a comment every second when there is nothing else, so that silence means a broken
+// path.
 class Stream final : public net::HttpProducer {
  public:
   Stream(net::Loop& loop, Namespace& ns, Patterns patterns);
@@ -34,7 +35,7 @@ class Stream final : public net::HttpProducer {
   Batch batch_;
   std::size_t batch_at_ = 0;
   bool begun_ = false;
-  bool ready_ = false;       // `event: ready` has been sent
+  bool ready_ = false;  // `event: ready` has been sent
   MonotonicTime last_pull_{};
   MonotonicTime last_sent_{};
 };

@@ -17,7 +17,9 @@ using std::chrono::seconds;
 
 class StreamTest : public HttpApiTest {
  protected:
-  static std::string request(const std::string& query = "") { return "GET /api/v1/stream" + query + " HTTP/1.1\r\nHost: localhost\r\n\r\n"; }
+  static std::string request(const std::string& query = "") {
+    return "GET /api/v1/stream" + query + " HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  }
 };
 
 std::size_t resident_bytes() {
@@ -70,7 +72,8 @@ TEST_F(StreamTest, TellsThatPointsTurnedBadAndWhyAndThatTheyCameBack) {
   EXPECT_NE(client.received().find("\"quality\":\"good\""), std::string::npos);
   const auto broken = std::chrono::steady_clock::now();
   source_.lost("reset");
-  ASSERT_NE(client.read_until("\"quality\":\"bad\",\"status\":\"0x80310000\",\"status_name\":\"BadNoCommunication\""), std::string::npos);
+  ASSERT_NE(client.read_until("\"quality\":\"bad\",\"status\":\"0x80310000\",\"status_name\":\"BadNoCommunication\""),
+            std::string::npos);
   EXPECT_LT(std::chrono::steady_clock::now() - broken, seconds(2));
   ASSERT_NE(client.read_until("\"cause\":{\"node\":\"plant-1\",\"link\":\"line1\",\"since\":"), std::string::npos);
   ASSERT_NE(client.read_until("\"what\":\"reset\"}"), std::string::npos);
@@ -122,8 +125,8 @@ TEST_F(StreamTest, ServesCurl) {
   EXPECT_NE(text.find("event: ready"), std::string::npos) << text;
 }
 
-// Changes far faster than the slow client reads, for two seconds: memory stays flat, the fast client is not held up, and
-// what the slow one is told in the end is the newest.
+// Changes far faster than the slow client reads, for two seconds: memory stays flat, the fast client is not held up,
+// and what the slow one is told in the end is the newest.
 TEST_F(StreamTest, CostsNothingForASlowReaderAndTellsItTheNewestInTheEnd) {
   constexpr std::size_t kPoints = 500;
   const auto points = define_many(kPoints);
@@ -143,7 +146,8 @@ TEST_F(StreamTest, CostsNothingForASlowReaderAndTellsItTheNewestInTheEnd) {
     std::vector<Change> batch;
     for (int round = 0; running; ++round) {
       batch.clear();
-      for (const PointId point : points) batch.push_back({point, status::kGood, clock_.utc(), Value::text(filler + std::to_string(round))});
+      for (const PointId point : points)
+        batch.push_back({point, status::kGood, clock_.utc(), Value::text(filler + std::to_string(round))});
       written += batch.size();
       source_.publish(batch);
       std::this_thread::sleep_for(milliseconds(1));
