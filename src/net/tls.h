@@ -98,7 +98,9 @@ std::unique_ptr<DialAttempt> dial(Loop& loop, std::shared_ptr<const TlsIdentity>
 struct ListenOptions {
   Address address{};                        // port 0: any free port
   Duration handshake_timeout = std::chrono::seconds(5);
-  unsigned max_handshakes = 256;            // half-open, in total; beyond that new connections wait or are closed
+  // Half-open, in total and per source (IPv4 address, IPv6 /64). At a limit the oldest of them that had its second makes
+  // room; if there is none, the new connection is closed.
+  unsigned max_handshakes = 256;
   unsigned max_handshakes_per_address = 32;
 };
 struct ListenerCounters {
