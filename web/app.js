@@ -14,6 +14,7 @@ let lastHeard = 0;
 let ready = false;
 let changed = true;
 let overflow = false;
+let live = false;           // heard from the node within kSilence
 
 function element(name, className, text) {
   const made = document.createElement(name);
@@ -128,18 +129,20 @@ function causeText(cause) {
 }
 
 function row(point) {
-  const tr = element('tr', point.quality);
+  // Nothing is good that has not been confirmed lately.
+  const tr = element('tr', live ? point.quality : 'unknown');
   tr.append(element('td', 'path', point.path), element('td', 'value', valueText(point.value).slice(0, 300)),
             element('td', '', point.type));
-  const quality = element('td', 'quality', point.status_name || point.quality);
+  const told = point.status_name || point.quality;
+  const quality = element('td', 'quality', live ? told : `no contact (was ${told})`);
   if (point.cause) quality.append(element('small', '', causeText(point.cause)));
   tr.append(quality, element('td', 'time', point.timestamp.slice(0, 23).replace('T', ' ')), element('td', 'origin', point.origin));
   return tr;
 }
 
 function drawCounts() {
-  const counts = {good: 0, uncertain: 0, bad: 0};
-  for (const point of points.values()) ++counts[point.quality];
+  const counts = live ? {good: 0, uncertain: 0, bad: 0} : {unknown: points.size};
+  if (live) for (const point of points.values()) ++counts[point.quality];
   $('counts').replaceChildren(...Object.entries(counts).map(([name, count]) => element('li', name, `${count} ${name}`)));
 }
 
@@ -156,7 +159,9 @@ function drawRows() {
 }
 
 function draw() {
-  const live = lastHeard !== 0 && performance.now() - lastHeard < kSilence;
+  const heard = lastHeard !== 0 && performance.now() - lastHeard < kSilence;
+  changed = changed || heard !== live;
+  live = heard;
   document.body.classList.toggle('stale', !live);
   $('stream').className = 'chip ' + (live ? 'live' : 'off');
   $('stream').textContent = live ? 'live' : 'no contact with the node: values are not current';
