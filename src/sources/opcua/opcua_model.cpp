@@ -27,6 +27,13 @@ std::string node_key(const UA_NodeId& id) {
   return out;
 }
 
+// Levels that begin with '$' are hidden from "**", and the patterns of links: a plant's own names are not.
+std::string level_of(std::string_view name) {
+  std::string out = escape_level(name);
+  if (out.starts_with('$')) out.replace(0, 1, "%24");
+  return out;
+}
+
 std::size_t levels(std::string_view path) { return path.empty() ? 0 : static_cast<std::size_t>(std::ranges::count(path, '/')) + 1; }
 
 // One node of the tree on its way down.
@@ -130,7 +137,7 @@ Result<void> ModelReader::find_starts() {
   if (!starts) return std::unexpected(starts.error());
   for (Start& start : *starts) {
     if (!seen_.insert(node_key(*start.node)).second) continue;
-    Entry entry{start.variable ? escape_level(start.name) : std::string(), std::move(start.node), start.variable};
+    Entry entry{start.variable ? level_of(start.name) : std::string(), std::move(start.node), start.variable};
     if (entry.variable) {
       const auto taken = [&](const Entry& other) { return other.variable && other.path == entry.path; };
       if (std::ranges::any_of(level_, taken)) {
@@ -270,7 +277,7 @@ std::vector<std::string> sibling_levels(const std::vector<Sibling>& siblings, st
   // First what needs no suffix, so that a node really named "x~2" keeps its name.
   std::vector<std::size_t> rest;
   for (const std::size_t i : order) {
-    out[i] = escape_level(siblings[i].name);
+    out[i] = level_of(siblings[i].name);
     if (!taken.insert(out[i]).second) rest.push_back(i);
   }
   for (const std::size_t i : rest) {

@@ -9,8 +9,8 @@ using Names = std::vector<std::string>;
 
 TEST(OpcUaModel, BrowseNamesBecomeEscapedLevels) {
   std::size_t duplicates = 0;
-  EXPECT_EQ(sibling_levels({{"a/b", "i=1"}, {"100%", "i=2"}, {"", "i=3"}, {"Bär", "i=4"}, {"c+d#e*", "i=5"}}, duplicates),
-            (Names{"a%2Fb", "100%25", "%", "Bär", "c%2Bd%23e%2A"}));
+  EXPECT_EQ(sibling_levels({{"a/b", "i=1"}, {"100%", "i=2"}, {"", "i=3"}, {"Bär", "i=4"}, {"c+d#e*", "i=5"}, {"$x$", "i=6"}}, duplicates),
+            (Names{"a%2Fb", "100%25", "%", "Bär", "c%2Bd%23e%2A", "%24x$"}));
   EXPECT_EQ(duplicates, 0u);
 }
 
