@@ -14,7 +14,10 @@ namespace sallyport::tests {
 
 namespace fs = std::filesystem;
 
-std::string sallyport_program() { return SALLYPORT_PROGRAM; }
+std::string sallyport_program() {
+  const char* other = std::getenv("SALLYPORT_PROGRAM");
+  return other != nullptr ? other : SALLYPORT_PROGRAM;
+}
 
 // --- TempFolder --------------------------------------------------------------------------------------------------------
 
@@ -34,6 +37,18 @@ std::string TempFolder::write(const std::string& name, const std::string& text) 
   std::ofstream(file, std::ios::trunc) << text;
   return file;
 }
+
+namespace {
+
+bool has_line(const std::string& file, const std::string& wanted) {
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    if (line == wanted) return true;
+  }
+  return false;
+}
+
+}  // namespace
 
 // --- Pki ---------------------------------------------------------------------------------------------------------------
 
@@ -77,15 +92,8 @@ void Node::start(const std::vector<std::string>& before) {
 }
 
 bool Node::wait_ready(Clock::duration limit) {
-  bool ready = false;
-  eventually(
-      [&] {
-        std::istringstream in(log());
-        for (std::string line; std::getline(in, line);) ready = ready || line == "ready";
-        return ready || !process_.running();
-      },
-      limit);
-  return ready;
+  eventually([this] { return has_line(log_file_, "ready") || !process_.running(); }, limit);
+  return has_line(log_file_, "ready");
 }
 
 std::string Node::log() const {
@@ -144,10 +152,12 @@ Plant::Plant(const TempFolder& folder, const std::vector<std::string>& arguments
 }
 
 void Plant::start() {
+  std::error_code ignored;
+  fs::remove(log_file_, ignored);
   std::vector<std::string> command{sallyport_program(), "simulate", "--listen", address_ + ":" + std::to_string(port_)};
   command.insert(command.end(), arguments_.begin(), arguments_.end());
   process_ = Process(command, {.network_of = network_of_, .output_file = log_file_, .output_fd = -1});
-  if (network_of_ == 0) eventually([this] { return !process_.running() || send_raw(port_, "", 1).connected; }, seconds(15));
+  eventually([this] { return !process_.running() || has_line(log_file_, "ready"); }, seconds(15));
 }
 
 // --- HTTP --------------------------------------------------------------------------------------------------------------
@@ -209,7 +219,7 @@ std::string Chain::config_of(std::size_t index) {
   const bool dials_next = !last && (count == 2 || index + 2 < count);
   if (dials_next) {
     text += "[[link]]\nname = \"" + name_of(index + 1) + "\"\ndial = \"" + dial_address(index) + "\"\npeer = \"" + name_of(index + 1) +
-            "\"\nsend = [\"**\"]\n" + times + (index == 0 ? options_.link_extra : "");
+            "\"\nsend = [\"**\"]\n" + times;
   }
   if (last && count > 2) {
     text += "[[link]]\nname = \"" + name_of(index - 1) + "\"\ndial = \"" + dial_address(index - 1) + "\"\npeer = \"" + name_of(index - 1) +
@@ -219,6 +229,7 @@ std::string Chain::config_of(std::size_t index) {
   if (listens) {
     text += "[listen]\naddress = \"" + std::string(cable_ && index == 1 ? "0.0.0.0" : "127.0.0.1") + ":" + std::to_string(ports_[index]) + "\"\n";
     text += "[[listen.peer]]\nname = \"" + name_of(index - 1) + "\"\nreceive = [\"**\"]\n" + times;
+    if (index == 1) text += options_.listen_extra;
     if (!last && index + 2 == count) text += "[[listen.peer]]\nname = \"" + name_of(index + 1) + "\"\nsend = [\"**\"]\n" + times;
   }
   if (last) {

@@ -18,7 +18,7 @@
 
 namespace sallyport::tests {
 
-// The program under test.
+// The program under test; the environment variable SALLYPORT_PROGRAM names another one.
 std::string sallyport_program();
 
 class TempFolder {
@@ -118,7 +118,7 @@ struct ChainOptions {
   bool gated = false;             // a Gate in front of each listening node's port
   bool cable = false;             // the first node lives behind a Cable
   bool broker = true;
-  std::string link_extra;         // more lines in the first node's [[link]]
+  std::string listen_extra;       // more [[listen.peer]] tables of the second node
 };
 
 class Chain {

@@ -43,16 +43,22 @@ class Hostile : public testing::Test {
   std::string file(const std::string& name) { return chain_.pki().folder() + "/" + name; }
 
   // s_client with everything a good peer has, plus or minus what `words` say.
-  Finished s_client(std::vector<std::string> words, const std::string& name = "n-1") {
+  Finished s_client(std::vector<std::string> words, const std::string& name = "n-1", const std::string& says = {}) {
     std::vector<std::string> command{"openssl", "s_client", "-connect", "127.0.0.1:" + std::to_string(port_), "-CAfile",
                                      file("ca.crt"), "-brief", "-ign_eof"};
     if (!name.empty()) command.insert(command.end(), {"-cert", file(name + ".crt"), "-key", file(name + ".key")});
     command.insert(command.end(), words.begin(), words.end());
-    command.insert(command.begin(), {"timeout", "3"});
-    return run(command, seconds(10));
+    command.insert(command.begin(), {"timeout", "8"});
+    return run(command, seconds(15), 0, says);
   }
 
-  Chain chain_;
+  static ChainOptions with_rogue() {
+    ChainOptions options;
+    options.listen_extra = "[[listen.peer]]\nname = \"rogue\"\nreceive = [\"rogue/**\"]\nsend = [\"**\"]\n";
+    return options;
+  }
+
+  Chain chain_{with_rogue()};
   std::uint16_t port_ = 0;
 };
 
@@ -97,8 +103,8 @@ TEST_F(Hostile, UnknownNodeWithAGoodCertificateIsToldThatItIsUnknown) {
                 "[[link]]\nname = \"dmz\"\ndial = \"127.0.0.1:" + std::to_string(port_) + "\"\npeer = \"n-2\"\nreceive = [\"**\"]\n");
   stranger.start();
   ASSERT_TRUE(stranger.wait_ready()) << stranger.log();
-  EXPECT_TRUE(eventually([&] { return !stranger.link_field("dmz", "reason").empty(); }, seconds(10)));
-  std::this_thread::sleep_for(seconds(1));
+  EXPECT_TRUE(eventually([&] { return stranger.link_field("dmz", "reason").find("stranger-1") != std::string::npos; }, seconds(10)))
+      << stranger.link_field("dmz", "reason");
   EXPECT_NE(stranger.link_field("dmz", "state"), "up");
   EXPECT_EQ(stranger.points("good"), "0");
 }
@@ -113,7 +119,14 @@ TEST_F(Hostile, NodeThatTakesTheDmzForSomebodyElseDoesNotTalkToIt) {
   EXPECT_NE(plant.link_field("dmz", "reason").find("n-2"), std::string::npos) << plant.link_field("dmz", "reason");
 }
 
-// --- Not TLS at all ----------------------------------------------------------------------------------------------------
+// --- A known peer that has gone bad: everything after the handshake -------------------------------------------------------
+
+std::string frame(unsigned type, const std::string& body) {
+  const auto size = static_cast<std::uint32_t>(body.size() + 1);
+  std::string bytes(4, '\0');
+  for (unsigned i = 0; i < 4; ++i) bytes[i] = static_cast<char>(size >> (8 * i) & 0xff);
+  return bytes + static_cast<char>(type) + body;
+}
 
 std::string random_bytes(std::size_t size, unsigned seed) {
   std::mt19937 random(seed);
@@ -121,6 +134,37 @@ std::string random_bytes(std::size_t size, unsigned seed) {
   for (auto& byte : bytes) byte = static_cast<char>(random() & 0xff);
   return bytes;
 }
+
+TEST_F(Hostile, AuthenticatedPeerThatTalksNonsenseIsClosed) {
+  chain_.pki().issue("rogue");
+  std::vector<std::pair<std::string, std::string>> table = {
+      {"empty frame", std::string(4, '\0') + "x"},
+      {"4 GiB frame", std::string(4, '\xff') + "\x01" + std::string(4000, 'x')},
+      {"hello of 1 MiB", frame(1, std::string(1 << 20, 'x'))},
+      {"empty hello", frame(1, "")},
+      {"unknown frame first", frame(200, "hello")},
+      {"changes before hello", frame(5, random_bytes(500, 4))},
+      {"definitions before hello", frame(3, random_bytes(500, 5))},
+      {"HTTP", "GET / HTTP/1.1\r\n\r\n"},
+  };
+  for (unsigned seed = 10; seed < 20; ++seed) {
+    table.emplace_back("random hello " + std::to_string(seed), frame(1, random_bytes(seed * 20, seed)));
+    table.emplace_back("random " + std::to_string(seed), random_bytes(seed * 100, seed));
+  }
+  for (const auto& [what, bytes] : table) {
+    const Finished peer = s_client({"-groups", "X25519MLKEM768", "-quiet"}, "rogue", bytes);
+    EXPECT_NE(peer.code, 124) << what << ": was not closed within 8 s";
+  }
+  EXPECT_NE(dmz().link_field("rogue", "state"), "up");
+  EXPECT_NE(dmz().link_field("rogue", "reason").find("frame"), std::string::npos) << dmz().link_field("rogue", "reason");
+}
+
+TEST_F(Hostile, AuthenticatedPeerThatSaysNothingIsClosed) {
+  chain_.pki().issue("rogue");
+  EXPECT_NE(s_client({"-groups", "X25519MLKEM768", "-quiet"}, "rogue", "").code, 124);
+}
+
+// --- Not TLS at all ----------------------------------------------------------------------------------------------------
 
 TEST_F(Hostile, WhatIsNotTlsIsClosedAndCounted) {
   const std::string record_header("\x16\x03\x01", 3);
@@ -202,6 +246,71 @@ TEST_F(Hostile, HundredsOfSilentConnectionsAreClosedInTimeWhileValuesFlow) {
   EXPECT_GE(closed.load(), 40);
   const std::size_t before = sse->all().size();
   EXPECT_TRUE(eventually([&] { return sse->all().size() > before + 20; }, seconds(5)));
+}
+
+// --- The other direction: a plant that dials somebody who is not what it should be ------------------------------------------
+
+class RogueListener : public testing::Test {
+ protected:
+  // A plant node that dials `port`, and what it says of that.
+  void expect_reason(std::uint16_t port, const std::string& part) {
+    Node plant(folder_, pki_, "plant-1",
+               "[[link]]\nname = \"dmz\"\ndial = \"127.0.0.1:" + std::to_string(port) + "\"\npeer = \"dmz-1\"\nsend = [\"**\"]\n");
+    plant.start();
+    ASSERT_TRUE(plant.wait_ready()) << plant.log();
+    std::string reason;
+    EXPECT_TRUE(eventually(
+        [&] {
+          reason = plant.link_field("dmz", "reason");
+          return reason.find(part) != std::string::npos;
+        },
+        seconds(15)))
+        << "it says: " << reason;
+    EXPECT_NE(plant.link_field("dmz", "state"), "up");
+    EXPECT_TRUE(plant.process().running());
+  }
+
+  Process s_server(std::uint16_t port, const std::vector<std::string>& more) {
+    pki_.issue("dmz-1");
+    std::vector<std::string> command{"openssl", "s_server", "-accept", std::to_string(port), "-cert", pki_.folder() + "/dmz-1.crt",
+                                     "-key", pki_.folder() + "/dmz-1.key", "-CAfile", pki_.folder() + "/ca.crt", "-quiet"};
+    command.insert(command.end(), more.begin(), more.end());
+    Process server(command, {.network_of = 0, .output_file = "/dev/null", .output_fd = -1});
+    eventually([&] { return send_raw(port, "", 1).connected; }, seconds(5));
+    return server;
+  }
+
+  TempFolder folder_;
+  Pki pki_{folder_.path() + "/pki"};
+  std::uint16_t port_ = free_port();
+};
+
+TEST_F(RogueListener, ThatOffersNoPostQuantumGroupIsNotTalkedTo) {
+  const Process server = s_server(port_, {"-groups", "X25519:P-256", "-Verify", "1"});
+  expect_reason(port_, "post-quantum");
+}
+
+TEST_F(RogueListener, ThatSpeaksOnlyTls12IsNotTalkedTo) {
+  const Process server = s_server(port_, {"-tls1_2"});
+  expect_reason(port_, "TLS 1.3");
+}
+
+TEST_F(RogueListener, ThatSpeaksAnotherProtocolIsNotTalkedTo) {
+  const Broker mosquitto(folder_);
+  expect_reason(mosquitto.port(), "handshake");
+}
+
+TEST_F(RogueListener, ThatAcceptsAndSaysNothingIsGivenUp) {
+  const Broker anybody(folder_);
+  Gate deaf(anybody.port());
+  deaf.stall(true);
+  expect_reason(deaf.port(), "no answer to our TLS hello");
+}
+
+TEST_F(RogueListener, WithAnExpiredCertificateIsNamedAsSuch) {
+  pki_.issue("dmz-1", {"--days", "1", "--not-before-days-ago", "3"});
+  const Process server = s_server(port_, {"-groups", "X25519MLKEM768", "-Verify", "1"});
+  expect_reason(port_, "expired");
 }
 
 }  // namespace

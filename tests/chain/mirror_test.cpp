@@ -1,8 +1,9 @@
 // Promise 2: a mirror is a mirror, over one hop as over four: once the source rests, every node holds the same.
 #include <gtest/gtest.h>
 
+#include <csignal>
+
 #include "harness.h"
-#include "json.h"
 
 namespace sallyport::tests {
 namespace {

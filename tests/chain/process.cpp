@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -106,11 +107,24 @@ void drain(int fd, std::string& into, bool& open) {
   else if (got == 0 || errno != EINTR) open = false;
 }
 
+// A socket for standard input: unlike a pipe it can be written without SIGPIPE.
+bool open_input(int (&ends)[2]) { return ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0; }
+
+void feed(int fd, const std::string& input, std::size_t& written, bool& open) {
+  if (written < input.size()) {
+    const ssize_t sent = ::send(fd, input.data() + written, input.size() - written, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0) written += static_cast<std::size_t>(sent);
+    if (sent > 0 || errno == EAGAIN || errno == EINTR) return;
+  }
+  ::shutdown(fd, SHUT_WR);
+  open = false;
+}
+
 }  // namespace
 
 Finished run(const std::vector<std::string>& command, Clock::duration limit, pid_t network_of, const std::string& input) {
   int out[2], err[2], in[2];
-  if (::pipe2(out, O_CLOEXEC) != 0 || ::pipe2(err, O_CLOEXEC) != 0 || ::pipe2(in, O_CLOEXEC) != 0) return {};
+  if (::pipe2(out, O_CLOEXEC) != 0 || ::pipe2(err, O_CLOEXEC) != 0 || !open_input(in)) return {};
   const auto argv = pointers(command);
   const std::string network = network_file(network_of);
   const pid_t parent = ::getpid();
@@ -129,17 +143,14 @@ Finished run(const std::vector<std::string>& command, Clock::duration limit, pid
     become(argv, network, options, parent);
   }
   for (const int fd : {out[1], err[1], in[0]}) ::close(fd);
-  if (!input.empty()) {
-    const ssize_t ignored = ::write(in[1], input.data(), input.size());
-    static_cast<void>(ignored);
-  }
-  ::close(in[1]);
   Finished finished;
-  bool out_open = true, err_open = true;
+  bool out_open = true, err_open = true, in_open = true;
+  std::size_t written = 0;
   const auto end = Clock::now() + limit;
   while ((out_open || err_open) && Clock::now() < end) {
-    pollfd fds[] = {{out_open ? out[0] : -1, POLLIN, 0}, {err_open ? err[0] : -1, POLLIN, 0}};
-    ::poll(fds, 2, 100);
+    pollfd fds[] = {{out_open ? out[0] : -1, POLLIN, 0}, {err_open ? err[0] : -1, POLLIN, 0}, {in_open ? in[1] : -1, POLLOUT, 0}};
+    ::poll(fds, 3, 100);
+    if (fds[2].revents != 0) feed(in[1], input, written, in_open);
     if (fds[0].revents != 0) drain(out[0], finished.output, out_open);
     if (fds[1].revents != 0) drain(err[0], finished.error, err_open);
   }
@@ -148,8 +159,7 @@ Finished run(const std::vector<std::string>& command, Clock::duration limit, pid
   int status = 0;
   ::waitpid(pid, &status, 0);
   finished.code = late ? -1 : WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-  ::close(out[0]);
-  ::close(err[0]);
+  for (const int fd : {out[0], err[0], in[1]}) ::close(fd);
   return finished;
 }
 

@@ -3,6 +3,8 @@
 // good again when the path is.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <csignal>
 #include <cstdio>
 
 #include "harness.h"
@@ -188,6 +190,29 @@ TEST_F(Broken, ByFreezingTheDmzNodeWhoseKernelStillAcknowledges) {
   break_by([&] { chain_->node(1).process().freeze(); });
   expect_not_good_within(kByTimeout, "n-3", "n-2");
   heal_by([&] { chain_->node(1).process().thaw(); }, seconds(40));
+}
+
+TEST_F(Broken, ByStoppingThePlantNodeOnPurpose) {
+  begin({});
+  if (HasFatalFailure()) return;
+  break_by([&] { chain_->first().process().signal(SIGTERM); });
+  // Which of the two is told: the source that was stopped, or the link that ended.
+  EXPECT_TRUE(mqtt_->wait_for_all("!good", points_, kByReset + seconds(5)));
+  expect_time("mqtt", mqtt_->until_none_good(broken_at_), kByReset);
+  expect_late_consumers_hear_not_good_first();
+  EXPECT_EQ(chain_->first().process().wait(seconds(10)), 0) << chain_->first().log();
+  heal_by([&] { chain_->start_node(0); });
+}
+
+TEST_F(Broken, ByKillingTheLastNodeIsToldByTheBrokerAsItsWill) {
+  begin({});
+  if (HasFatalFailure()) return;
+  std::atomic<int> told{0};
+  const LineReader will({"mosquitto_sub", "-p", std::to_string(chain_->broker().port()), "-t", "sallyport/n-3/broker/online"},
+                        [&](Clock::time_point, const std::string& line) { told = line == "true" ? 1 : 2; });
+  ASSERT_TRUE(eventually([&] { return told == 1; }, seconds(5)));
+  chain_->last().process().kill();
+  EXPECT_TRUE(eventually([&] { return told == 2; }, seconds(5)));
 }
 
 TEST_F(Broken, InTheFirstOfFourHopsIsKnownAtTheFifthNode) {
