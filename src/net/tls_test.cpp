@@ -189,21 +189,6 @@ TEST_F(Tls, TellsAReaderAtOnceWhatOpensslHasAlreadyBuffered) {
   EXPECT_TRUE(run_until(loop, [&] { return total == text.size(); }));
 }
 
-TEST_F(Tls, DoesNotSpinOnHalfARecord) {
-  Pki pki;
-  ASSERT_NO_FATAL_FAILURE(connect(pki));
-  int calls = 0;
-  std::function<void()> look = [&] {
-    ++calls;
-    std::array<std::byte, 100> buffer;
-    far().read(buffer);
-    far().when_readable(look);
-  };
-  far().when_readable(look);
-  run_for(loop, 100ms);
-  EXPECT_LE(calls, 1);
-}
-
 TEST_F(Tls, SaysGoodbyeWhenDestroyedAndThePeerKnowsItFromACut) {
   Pki pki;
   ASSERT_NO_FATAL_FAILURE(connect(pki));
