@@ -78,8 +78,8 @@ void Tally::take_as(const Batch& batch, UtcNanoseconds now) {
     }
     ++totals_.changes;
     Point& known = point(update.point);
-    if (known.source_time == kNever) [[unlikely]]
-      ++totals_.points;
+    const bool first = known.source_time == kNever;
+    totals_.points += first;
     bool back = update.source_time < known.source_time;
     news |= update.source_time > known.source_time;
     known.source_time = update.source_time;
@@ -94,7 +94,7 @@ void Tally::take_as(const Batch& batch, UtcNanoseconds now) {
         const auto counted = count_of(update.value);
         right = counted.has_value();
         count = counted.value_or(known.count);
-        back |= right && steps_back(known.count, count);
+        back |= right && !first && steps_back(known.count, count);
       }
       if (right)
         known.count = count;
