@@ -27,9 +27,9 @@ class Pacer {
   }
   void emitted(std::uint64_t count) { emitted_ += count; }
   std::uint64_t skipped() const { return skipped_; }
-  // When the next change is due.
-  MonotonicTime next() const {
-    const std::uint64_t number = emitted_ + 1;
+  // When the next change is due, or the one so many after it.
+  MonotonicTime next(std::uint64_t after = 0) const {
+    const std::uint64_t number = emitted_ + 1 + after;
     const std::uint64_t nanoseconds = number / rate_ * kSecond + (number % rate_ * kSecond + rate_ - 1) / rate_;
     return start_ + Duration(static_cast<std::int64_t>(nanoseconds));
   }

@@ -1,4 +1,5 @@
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -20,6 +21,7 @@ constexpr std::size_t kBatch = 1024;          // changes handed over at once
 constexpr std::uint32_t kDefineBatch = 8192;  // definitions handed over at once
 constexpr std::int64_t kMaxPoints = 10'000'000;
 constexpr std::int64_t kMaxRate = 1'000'000'000;
+constexpr Duration kLookEvery = std::chrono::milliseconds(20);  // for the files of `start_on` and `rest_on`
 
 struct Options {
   Plan plan;
@@ -27,6 +29,9 @@ struct Options {
   std::uint64_t rate = 0;   // changes per second in total; 0: define, then rest
   std::uint64_t after = 0;  // rest after this many changes; 0: never
   Duration tick{};          // at least this long from one wake-up to the next
+  std::string start_on;     // define, and change nothing before this file exists; empty: at once
+  std::string rest_on;      // rest as soon as this file exists; empty: never
+  bool stamp_due = false;   // source time is when a change was due, not when it was made
 };
 
 Shape shape_of(std::string_view text) {
@@ -53,6 +58,12 @@ Options read_options(SettingsReader& settings) {
   options.after = static_cast<std::uint64_t>(settings.integer("after", 0, 0, std::numeric_limits<std::int64_t>::max()));
   options.tick =
       settings.duration("tick", std::chrono::milliseconds(1), std::chrono::microseconds(10), std::chrono::seconds(10));
+  options.start_on = settings.file("start_on");
+  options.rest_on = settings.file("rest_on");
+  options.stamp_due = settings.choice("stamp", "made", {"made", "due"}) == "due";
+  if (options.stamp_due && options.as_fast_as_possible) {
+    settings.problem("stamp", "with rate = \"max\" no change is ever due; give a rate, or leave `stamp` out");
+  }
   if (settings.has("type")) {
     const std::string name = settings.string("type", "Double");
     const auto type = parse_type(name);
@@ -74,6 +85,23 @@ void block_signals() {
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
+
+// UTC minus monotonic time. A thread that is interrupted between two readings of a clock would be off by as long: the
+// closest of three pairs is right.
+std::int64_t utc_offset(const Clock& clock) {
+  std::int64_t offset = 0, closest = std::numeric_limits<std::int64_t>::max();
+  for (int i = 0; i < 3; ++i) {
+    const std::int64_t before = std::chrono::steady_clock::now().time_since_epoch().count();
+    const UtcNanoseconds utc = clock.utc();
+    const std::int64_t took = std::chrono::steady_clock::now().time_since_epoch().count() - before;
+    if (took >= closest) continue;
+    closest = took;
+    offset = utc - before - took / 2;
+  }
+  return offset;
+}
+
+bool exists(const std::string& file) { return access(file.c_str(), F_OK) == 0; }
 
 class SimulatorSource final : public Source {
  public:
@@ -127,6 +155,8 @@ class SimulatorSource final : public Source {
     if (!define(generator)) return;
     out_->live();
     set_state(ConnectorState::up, reason_text());
+    while (!stopping_ && !options_.start_on.empty() && !exists(options_.start_on))
+      sleep_until(std::chrono::steady_clock::now() + kLookEvery);
     if (options_.as_fast_as_possible)
       run_flat_out(generator);
     else if (options_.rate > 0)
@@ -179,30 +209,45 @@ class SimulatorSource final : public Source {
   }
 
   void run_flat_out(Generator& generator) {
-    while (!stopping_ && left() > 0) emit(generator, std::min<std::uint64_t>(left(), kBatch));
+    while (!ended()) emit(generator, std::min<std::uint64_t>(left(), kBatch), nullptr);
   }
 
   void run_paced(Generator& generator) {
     Pacer pacer(options_.rate, std::chrono::steady_clock::now());
-    while (!stopping_ && left() > 0) {
+    while (!ended()) {
       const MonotonicTime tick = std::chrono::steady_clock::now();
       std::uint64_t due = std::min(pacer.due(tick), left());
       skipped_.store(pacer.skipped(), std::memory_order_relaxed);
-      pacer.emitted(due);
       while (due > 0 && !stopping_) {
         const std::uint64_t count = std::min<std::uint64_t>(due, kBatch);
-        emit(generator, count);
+        emit(generator, count, options_.stamp_due ? &pacer : nullptr);
+        pacer.emitted(count);
         due -= count;
       }
       sleep_until(std::max(tick + options_.tick, pacer.next()));
     }
   }
 
-  void emit(Generator& generator, std::uint64_t count) {
+  // With a pacer: stamped with the time at which each was due.
+  void emit(Generator& generator, std::uint64_t count, const Pacer* due) {
     const std::span<Change> changes = std::span(batch_).first(static_cast<std::size_t>(count));
     generator.fill(changes, ids_, out_->clock().utc());
+    if (due != nullptr) {
+      const std::int64_t offset = utc_offset(out_->clock());
+      for (std::uint64_t i = 0; i < count; ++i)
+        changes[i].source_time = due->next(i).time_since_epoch().count() + offset;
+    }
     out_->publish(changes);
     changes_.fetch_add(count, std::memory_order_relaxed);
+  }
+
+  bool ended() {
+    if (stopping_ || left() == 0) return true;
+    if (options_.rest_on.empty()) return false;
+    const MonotonicTime now = std::chrono::steady_clock::now();
+    if (now < next_look_) return false;
+    next_look_ = now + kLookEvery;
+    return exists(options_.rest_on);
   }
 
   std::uint64_t left() const {
@@ -229,6 +274,7 @@ class SimulatorSource final : public Source {
   std::vector<PointId> ids_;  // by the generator's number; kNoPoint where refused
   std::vector<Change> batch_ = std::vector<Change>(kBatch);
   std::string refused_reason_;
+  MonotonicTime next_look_{};
 
   mutable std::mutex mutex_;  // state_, reason_, since_; and for wake_
   std::condition_variable wake_;

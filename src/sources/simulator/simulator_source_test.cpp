@@ -1,4 +1,6 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <thread>
@@ -129,6 +131,48 @@ TEST(SimulatorSource, DefinesAHundredThousandPumpStationPoints) {
   EXPECT_EQ(point->meta->unit, "1/min");
 }
 
+TEST(SimulatorSource, RestsOnceTheFileItWaitsForExists) {
+  char file[] = "/tmp/sallyport-rest-XXXXXX";
+  close(mkstemp(file));
+  unlink(file);
+  Plant plant("points = 10\nrate = 10000\nrest_on = \"" + std::string(file) + "\"");
+  ASSERT_TRUE(plant.wait_for_changes(100));
+  close(open(file, O_CREAT | O_WRONLY, 0600));
+  const auto rests = [&] { return !plant.source->status().details.empty(); };
+  EXPECT_TRUE(plant.wait_for(rests));
+  unlink(file);
+  const std::uint64_t changes = plant.source->status().changes;
+  std::this_thread::sleep_for(milliseconds(50));
+  EXPECT_EQ(plant.source->status().changes, changes);
+  EXPECT_EQ(plant.ns.counts(Patterns::everything()).good, 10u);
+}
+
+TEST(SimulatorSource, ChangesNothingBeforeTheFileItWaitsForExists) {
+  char file[] = "/tmp/sallyport-start-XXXXXX";
+  close(mkstemp(file));
+  unlink(file);
+  Plant plant("points = 10\nrate = 10000\nafter = 20\nstart_on = \"" + std::string(file) + "\"");
+  ASSERT_TRUE(plant.wait_for([&] { return plant.source->status().state == ConnectorState::up; }));
+  std::this_thread::sleep_for(milliseconds(60));
+  EXPECT_EQ(plant.source->status().changes, 0u);
+  EXPECT_EQ(plant.ns.counts(Patterns::everything()).good, 10u);
+  close(open(file, O_CREAT | O_WRONLY, 0600));
+  EXPECT_TRUE(plant.wait_for_changes(20));
+  unlink(file);
+}
+
+TEST(SimulatorSource, StampsChangesWithTheTimeAtWhichTheyWereDue) {
+  Plant plant("points = 60\nrate = 100\ntick = \"200ms\"\nstamp = \"due\"\nafter = 60");
+  ASSERT_TRUE(plant.wait_for_changes(60));
+  std::vector<PointView> points;
+  plant.ns.list(Patterns::everything(), 0, 60, points);
+  ASSERT_EQ(points.size(), 60u);
+  // Made twenty at a time, due one by one.
+  for (std::size_t i = 1; i < points.size(); ++i) {
+    EXPECT_NEAR(static_cast<double>(points[i].source_time - points[i - 1].source_time), 10e6, 2e6) << i;
+  }
+}
+
 TEST(SimulatorSource, EachMistakeInTheSettingsIsReported) {
   struct Case {
     const char* text;
@@ -138,7 +182,8 @@ TEST(SimulatorSource, EachMistakeInTheSettingsIsReported) {
        {Case{"points = 0", "points"}, Case{"rate = -1", "rate"}, Case{"rate = \"fast\"", "max"},
         Case{"rate = 1.5", "rate"}, Case{"shape = \"square\"", "pump-station"}, Case{"type = \"Structure\"", "Double"},
         Case{"type = \"Dobule\"", "Dobule"}, Case{"shape = \"pump-station\"\ntype = \"Double\"", "of its own"},
-        Case{"order = \"none\"", "sequential"}, Case{"tick = \"fast\"", "tick"}, Case{"pionts = 5", "points"}}) {
+        Case{"order = \"none\"", "sequential"}, Case{"stamp = \"due\"\nrate = \"max\"", "rate"},
+        Case{"tick = \"fast\"", "tick"}, Case{"pionts = 5", "points"}}) {
     EXPECT_NE(make(c.text).problems.find(c.problem), std::string::npos) << c.text << "\n→ " << make(c.text).problems;
   }
 }
