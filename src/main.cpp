@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
                          discover_command(),
                          doctor_command(),
                          simulate_command(),
+                         bench_command(),
                          version_command(),
                      });
 }

@@ -16,6 +16,7 @@ Command keys_command();
 Command discover_command();
 Command doctor_command();
 Command simulate_command();
+Command bench_command();
 Command version_command();
 
 }  // namespace sallyport::cli
