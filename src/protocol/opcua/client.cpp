@@ -76,7 +76,8 @@ void on_endpoints(UA_Client*, void* context, UA_UInt32, void* response) {
 // Whether a failure so early means that whoever answers speaks something else.
 bool no_opcua(UA_StatusCode code) {
   return code == UA_STATUSCODE_BADTCPMESSAGETYPEINVALID || code == UA_STATUSCODE_BADDECODINGERROR ||
-         code == UA_STATUSCODE_BADTCPMESSAGETOOLARGE || code == UA_STATUSCODE_BADCOMMUNICATIONERROR;
+         code == UA_STATUSCODE_BADTCPMESSAGETOOLARGE || code == UA_STATUSCODE_BADCOMMUNICATIONERROR ||
+         code == UA_STATUSCODE_BADINTERNALERROR || code == UA_STATUSCODE_BADINVALIDSTATE;
 }
 
 Error connect_error(const ClientOptions& options, UA_StatusCode code, bool channel_opened) {

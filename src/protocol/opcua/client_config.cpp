@@ -43,7 +43,7 @@ bool known_policy(std::string_view name) { return name == "None" || std::ranges:
 std::string offered(std::span<const Endpoint> endpoints) {
   std::string out;
   for (const Endpoint& endpoint : endpoints) {
-    const std::string text = describe_security(view(endpoint->securityPolicyUri), endpoint->securityMode);
+    const std::string text = printable(describe_security(view(endpoint->securityPolicyUri), endpoint->securityMode));
     if (out.find(text) == std::string::npos) (out += out.empty() ? "" : ", ") += text;
   }
   return out.empty() ? "nothing" : out;
@@ -111,7 +111,7 @@ Result<void> check_certificate(const ClientOptions& options, const Endpoint& end
   const ServerTrust nothing;
   if (auto trusted = (options.trust ? *options.trust : nothing).check(view(endpoint->serverCertificate)); !trusted) return trusted;
   if (options.server_uri.empty() || certificate->application_uri == options.server_uri) return {};
-  return fail(ErrorCode::refused, "the server's certificate is for '" + certificate->application_uri + "', not for '" +
+  return fail(ErrorCode::refused, "the server's certificate is for '" + printable(certificate->application_uri) + "', not for '" +
                                       options.server_uri + "' as server_uri says");
 }
 

@@ -86,7 +86,7 @@ Result<std::uint16_t> find_namespace(std::string_view uri, const NamespaceTable&
   if (const auto index = namespaces.index(uri)) return *index;
   std::string known;
   for (std::size_t i = 1; i < std::min<std::size_t>(namespaces.uris().size(), 12); ++i) {
-    (known += known.empty() ? "" : ", ") += namespaces.uris()[i];
+    (known += known.empty() ? "" : ", ") += printable(namespaces.uris()[i]);
   }
   return fail(ErrorCode::not_found, "the server has no namespace '" + std::string(uri) + "'; it has " +
                                         (known.empty() ? "none besides namespace 0" : known));
@@ -219,6 +219,14 @@ Result<UA_QualifiedName> parse_qualified_name(std::string_view text, const Names
   const auto index = find_namespace(unescape_uri(text.substr(4, end - 4)), namespaces);
   if (!index) return std::unexpected(index.error());
   return UA_QualifiedName{*index, copy_string(text.substr(end + 1))};
+}
+
+std::string printable(std::string_view text) {
+  std::string out(text.substr(0, 200));
+  for (char& c : out) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return out.size() < text.size() ? out + "…" : out;
 }
 
 Result<void> check_node_id_text(std::string_view text) {

@@ -42,6 +42,9 @@ Result<NodeId> parse_node_id(std::string_view text, const NamespaceTable& namesp
 Result<UA_ExpandedNodeId> parse_expanded_node_id(std::string_view text, const NamespaceTable& namespaces);
 Result<UA_QualifiedName> parse_qualified_name(std::string_view text, const NamespaceTable& namespaces);
 
+// Text that a server chose, for a message: no control characters, at most 200 bytes.
+std::string printable(std::string_view text);
+
 // Whether `text` is a NodeId as a user may write it in settings, whatever namespaces the server has.
 Result<void> check_node_id_text(std::string_view text);
 

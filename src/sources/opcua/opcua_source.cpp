@@ -140,9 +140,9 @@ void OpcUaSource::say(const Error& error, bool was_live, Duration retry) {
   if (!was_live && error.message == last_said_ && now - last_said_at_ < kSayAgain) return;
   const bool someone_must_act = error.code == ErrorCode::refused || error.code == ErrorCode::invalid || error.code == ErrorCode::limit;
   const log::Level level = was_live || someone_must_act ? log::Level::error : log::Level::warn;
-  log::line(level, was_live ? "opcua: connection lost" : "opcua: cannot connect", log::field("source", name_),
-            log::field("endpoint", settings_.endpoint), log::field("reason", error.message),
-            log::field("retry_ms", std::chrono::duration_cast<milliseconds>(retry).count()), log::field("times", said_count_));
+  // The reason is not a field: it may say what to do, which a field would cut off.
+  log::line(level, (was_live ? "opcua: connection lost: " : "opcua: cannot connect: ") + error.message, log::field("source", name_),
+            log::field("endpoint", settings_.endpoint), log::field("retry_ms", std::chrono::duration_cast<milliseconds>(retry).count()), log::field("times", said_count_));
   last_said_ = error.message;
   last_said_at_ = now;
   said_count_ = 0;

@@ -171,6 +171,16 @@ TEST(OpcUaSource, AMissingStartNodeDisturbsNothingElse) {
   EXPECT_NE(reason.find("no namespace 'urn:elsewhere'; it has"), std::string::npos) << reason;
 }
 
+TEST(OpcUaSource, SecurityThatTheServerDoesNotOfferIsRefused) {
+  RunningPlant plant(plant_options());
+  const auto own = make_self_signed({.name = "client", .application_uri = "urn:client", .hosts = {}, .days = 10});
+  ASSERT_TRUE(own);
+  const std::string certificate = ::testing::TempDir() + "opcua_source_test.crt", key = ::testing::TempDir() + "opcua_source_test.key";
+  ASSERT_TRUE(save_identity(*own, certificate, key));
+  Mirror mirror(settings_for(plant.server->endpoint(), "security = 'Basic256Sha256/Sign'\ncertificate = '" + certificate + "'\nprivate_key = '" + key + "'\n"));
+  EXPECT_TRUE(eventually([&] { return mirror.source->status().reason.contains("it offers none"); })) << mirror.source->status().reason;
+}
+
 TEST(OpcUaSource, AStartNodeMayBeAVariable) {
   RunningPlant plant(plant_options());
   Mirror mirror("endpoint = '" + plant.server->endpoint() + "'\nbrowse = ['nsu=urn:sallyport:plant;s=Plant/PumpStation1/Flow']\n");

@@ -54,8 +54,8 @@ class Faults : public ::testing::Test {
 
 TEST_F(Faults, AKilledServerTurnsEverythingBadAtOnceAndARestartedOneHealsIt) {
   const std::uint16_t port = free_port();
-  auto zoo = std::make_unique<ZooServer>(port, folder);
-  const Mirror mirror(zoo_settings(*zoo, "include = ['Scalars/**']"));
+  auto zoo = std::make_unique<ZooServer>(port, folder, R"("tags": 20)");
+  const Mirror mirror(zoo_settings(*zoo, "include = ['Tags/**', 'Scalars/**']"));
   ASSERT_TRUE(mirror.comes_up());
   EXPECT_TRUE(all_good(mirror));
   zoo->kill();
@@ -65,61 +65,40 @@ TEST_F(Faults, AKilledServerTurnsEverythingBadAtOnceAndARestartedOneHealsIt) {
   const PointView point = mirror.at("Scalars/Double");
   EXPECT_EQ(point.status, status::kBadNoCommunication);
   EXPECT_EQ(point.value, Value::from(3.141592653589793));
-  // The same zoo under other namespace indexes.
-  zoo = std::make_unique<ZooServer>(port, folder, R"("extraNamespaces": ["urn:one", "urn:two"])");
+  EXPECT_NE(mirror.at("Tags/T00020").id, kNoPoint);
+  // The same zoo under other namespace indexes, and smaller.
+  zoo = std::make_unique<ZooServer>(port, folder, R"("tags": 10, "extraNamespaces": ["urn:one", "urn:two"])");
   EXPECT_TRUE(eventually([&] { return all_good(mirror); }, seconds(60)));
   EXPECT_EQ(mirror.at("Scalars/NodeId").value.text(), "nsu=urn:sallyport:zoo;s=Zoo");
+  EXPECT_NE(mirror.at("Tags/T00010").id, kNoPoint);
+  EXPECT_EQ(mirror.at("Tags/T00020").id, kNoPoint);
   EXPECT_EQ(mirror.counter("reconnects"), 1u);
 }
 
-TEST_F(Faults, AFrozenServerIsNoticedWithinTenSeconds) {
+TEST_F(Faults, AFrozenServerIsNoticedWithinTenSecondsOrSoonerIfWanted) {
   ZooServer zoo(free_port(), folder);
-  const Mirror mirror(zoo_settings(zoo, "include = ['Scalars/**']"));
-  ASSERT_TRUE(mirror.comes_up());
+  const Mirror usual(zoo_settings(zoo, "include = ['Scalars/**']"));
+  const Mirror quick(zoo_settings(zoo, "include = ['Scalars/**']\nkeepalive = '500ms'"));
+  ASSERT_TRUE(usual.comes_up());
+  ASSERT_TRUE(quick.comes_up());
   zoo.signal(SIGSTOP);
   const MonotonicTime begin = SystemClock().monotonic();
-  EXPECT_TRUE(eventually([&] { return mirror.counts().good == 0; }, seconds(15)));
+  EXPECT_TRUE(eventually([&] { return quick.counts().good == 0; }, seconds(15)));
+  EXPECT_LE(seconds_since(begin), 5.0);
+  EXPECT_TRUE(eventually([&] { return usual.counts().good == 0; }, seconds(15)));
   EXPECT_LE(seconds_since(begin), 10.0);
   RecordProperty("seconds_to_bad", std::to_string(seconds_since(begin)));
-  EXPECT_TRUE(eventually([&] { return !mirror.up(); }));
+  EXPECT_TRUE(eventually([&] { return !usual.up(); }));
   zoo.signal(SIGCONT);
-  EXPECT_TRUE(eventually([&] { return all_good(mirror); }, seconds(60)));
+  EXPECT_TRUE(eventually([&] { return all_good(usual) && all_good(quick); }, seconds(60)));
 }
 
-TEST_F(Faults, AShorterKeepaliveNoticesSooner) {
-  ZooServer zoo(free_port(), folder);
-  const Mirror mirror(zoo_settings(zoo, "include = ['Scalars/**']\nkeepalive = '500ms'"));
-  ASSERT_TRUE(mirror.comes_up());
-  zoo.signal(SIGSTOP);
-  const MonotonicTime begin = SystemClock().monotonic();
-  EXPECT_TRUE(eventually([&] { return mirror.counts().good == 0; }, seconds(15)));
-  EXPECT_LE(seconds_since(begin), 5.0);
-}
-
-TEST_F(Faults, PointsThatVanishWithARestartAreRemoved) {
+TEST_F(Faults, AServerOrAStartNodeThatComesLaterIsWaitedFor) {
   const std::uint16_t port = free_port();
-  auto zoo = std::make_unique<ZooServer>(port, folder, R"("tags": 20)");
-  const Mirror mirror(zoo_settings(*zoo, "include = ['Tags/**', 'Scalars/**']"));
-  ASSERT_TRUE(mirror.comes_up());
-  ASSERT_NE(mirror.at("Tags/T00020").id, kNoPoint);
-  zoo.reset();
-  zoo = std::make_unique<ZooServer>(port, folder, R"("tags": 10)");
-  EXPECT_TRUE(eventually([&] { return all_good(mirror) && mirror.at("Tags/T00020").id == kNoPoint; }, seconds(60)));
-  EXPECT_NE(mirror.at("Tags/T00010").id, kNoPoint);
-}
-
-TEST_F(Faults, AServerThatIsNotThereYetIsWaitedFor) {
-  const std::uint16_t port = free_port();
-  const Mirror mirror("endpoint = 'opc.tcp://127.0.0.1:" + std::to_string(port) + "'\nbrowse = ['nsu=urn:sallyport:zoo;s=Zoo']\n");
+  const Mirror mirror("endpoint = 'opc.tcp://127.0.0.1:" + std::to_string(port) +
+                      "'\nbrowse = ['nsu=urn:sallyport:zoo;s=Zoo', 'nsu=urn:sallyport:zoo;s=Zoo/Live/Lion', 'i=2256']");
   EXPECT_TRUE(eventually([&] { return mirror.status().reason == "connection refused"; }));
-  ZooServer zoo(port, folder);
-  EXPECT_TRUE(mirror.comes_up());
-}
-
-TEST_F(Faults, AStartNodeThatComesLaterIsFound) {
-  const std::uint16_t port = free_port();
   auto zoo = std::make_unique<ZooServer>(port, folder, R"("withoutZoo": true)");
-  const Mirror mirror(zoo_settings(*zoo, "browse = ['nsu=urn:sallyport:zoo;s=Zoo', 'nsu=urn:sallyport:zoo;s=Zoo/Live/Lion', 'i=2256']"));
   // ServerStatus (i=2256) is a variable; the others are missing.
   EXPECT_TRUE(eventually([&] { return mirror.at("ServerStatus").status == status::kGood && mirror.at("ServerStatus").id != kNoPoint; }));
   EXPECT_TRUE(eventually([&] { return contains(mirror.status().reason, "s=Zoo' does not exist"); }));
@@ -131,7 +110,7 @@ TEST_F(Faults, AStartNodeThatComesLaterIsFound) {
   EXPECT_TRUE(eventually([&] { return mirror.at("Lion").id != kNoPoint; }, seconds(60)));
 }
 
-TEST_F(Faults, EveryPolicyAndModeConnects) {
+TEST_F(Faults, EveryPolicyAndModeConnectsToATrustedServerOnly) {
   ZooServer zoo(free_port(), folder, R"("secure": true)");
   const std::string certificate = save_server_certificate(zoo);
   for (const char* policy : {"Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"}) {
@@ -142,25 +121,14 @@ TEST_F(Faults, EveryPolicyAndModeConnects) {
       EXPECT_EQ(mirror.at("Scalars/Double").value, Value::from(3.141592653589793));
     }
   }
-}
-
-TEST_F(Faults, AServerThatNobodyTrustsIsRefusedWithItsFingerprint) {
-  ZooServer zoo(free_port(), folder, R"("secure": true)");
-  save_server_certificate(zoo);
   const Mirror nothing(secure_settings(zoo, "Basic256Sha256/SignAndEncrypt", ""));
   EXPECT_TRUE(eventually([&] { return contains(nothing.status().reason, fingerprint); })) << nothing.status().reason;
   EXPECT_TRUE(contains(nothing.status().reason, "set server_certificate"));
   const Mirror other(secure_settings(zoo, "Basic256Sha256/SignAndEncrypt", "server_certificate = '" + folder.file("client.crt") + "'"));
   EXPECT_TRUE(eventually([&] { return contains(other.status().reason, "not the one in server_certificate"); })) << other.status().reason;
-  const Mirror weaker(secure_settings(zoo, "Aes256_Sha256_RsaPss/Sign", "trust_list = ['" + folder.file("server.der") + "']"));
-  EXPECT_TRUE(weaker.comes_up());
+  const Mirror listed(secure_settings(zoo, "Aes256_Sha256_RsaPss/Sign", "trust_list = ['" + certificate + "']"));
+  EXPECT_TRUE(listed.comes_up());
   EXPECT_EQ(nothing.counts().points, 0u);
-}
-
-TEST_F(Faults, SecurityThatTheServerDoesNotOfferIsRefused) {
-  ZooServer zoo(free_port(), folder);
-  const Mirror mirror(secure_settings(zoo, "Basic256Sha256/SignAndEncrypt", ""));
-  EXPECT_TRUE(eventually([&] { return contains(mirror.status().reason, "it offers none"); })) << mirror.status().reason;
 }
 
 TEST_F(Faults, PasswordsAreChecked) {
@@ -232,8 +200,7 @@ TEST_F(Faults, WhatIsNoOpcUaServerIsSaidToBeNone) {
     EXPECT_TRUE(eventually([&] { return mirror.status().state == ConnectorState::down && !mirror.status().reason.empty(); }));
     SCOPED_TRACE(mirror.status().reason);
     EXPECT_EQ(mirror.counts().points, 0u);
-    if (answer.starts_with("HTTP")) { EXPECT_TRUE(contains(mirror.status().reason, "no OPC UA server")); }
-    RecordProperty("reason", mirror.status().reason);
+    EXPECT_TRUE(contains(mirror.status().reason, "no OPC UA server"));
   }
 }
 
