@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <boost/json/src.hpp>
+#include <boost/json.hpp>
 #include <filesystem>
 #include <fstream>
 #include <set>
