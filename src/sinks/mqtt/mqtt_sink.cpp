@@ -90,6 +90,7 @@ class MqttSink final : public Sink {
   bool next_update();
   Connection::Sent send_update(Connection& connection, const Update& update);
   Connection::Sent send_removal(Connection& connection, const std::string& topic);
+  void announce(Connection& connection);
   void say_online(Connection& connection, std::string_view text);
   void skip(std::string_view why);
   void count(Connection::Sent sent, const Connection& connection, std::size_t size_bytes);
@@ -238,6 +239,7 @@ void MqttSink::finish(Connection& connection) {
     }
     turn(connection, milliseconds(busy ? 0 : 20));
   }
+  if (!said) return;  // cut off instead: then the broker publishes the will
   connection.disconnect();
   for (int i = 0; i < 10 && connection.state() != Connection::State::closed; ++i) turn(connection, milliseconds(20));
 }
@@ -261,6 +263,7 @@ void MqttSink::begin_snapshot() {
     for (const Update& update : batch_.updates) note_removed(update);
   } while (batch_.more && !stopping_);
   batch_.clear();
+  batch_.snapshot = true;
   at_ = 0;
   pull_again_ = true;
 }
@@ -284,11 +287,13 @@ bool MqttSink::pump(Connection& connection) {
       removed_.pop_back();
       continue;
     }
-    if (at_ == batch_.updates.size() && !next_update()) {
-      if (!online_said_ && !batch_.snapshot) say_online(connection, "true");
-      return pull_again_;
+    if (at_ == batch_.updates.size()) {
+      announce(connection);
+      if (!next_update()) {
+        announce(connection);  // there was no point at all
+        return pull_again_;
+      }
     }
-    if (!online_said_ && !batch_.snapshot && at_ == 0) say_online(connection, "true");
     if (send_update(connection, batch_.updates[at_]) == Connection::Sent::closed) return false;
     ++at_;
   }
@@ -327,6 +332,11 @@ Connection::Sent MqttSink::send_removal(Connection& connection, const std::strin
   if (sent == Connection::Sent::yes) ++cleared_;
   count(sent, connection, topic.size());
   return sent;
+}
+
+// "true" once every point has been published on this connection: before, retained values may be old ones.
+void MqttSink::announce(Connection& connection) {
+  if (!online_said_ && !batch_.snapshot) say_online(connection, "true");
 }
 
 void MqttSink::say_online(Connection& connection, std::string_view text) {

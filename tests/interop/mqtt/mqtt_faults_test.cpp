@@ -23,6 +23,12 @@ double value_of(const std::string& payload) {
   return at == std::string::npos ? -1 : std::stod(payload.substr(at + 8));
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;  // freed memory is kept back: resident memory says nothing
+#else
+constexpr bool kSanitized = false;
+#endif
+
 std::size_t resident_kib() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -171,7 +177,9 @@ TEST_P(SlowBroker, GetsTheNewestAndMemoryStaysFlat) {
   }
   const std::uint64_t published = mirror.counter("published");
   EXPECT_LT(published, changes / 10);
-  EXPECT_LT(resident_kib(), before + 8 * 1024);
+  if (!kSanitized) {
+    EXPECT_LT(resident_kib(), before + 8 * 1024);  // queued, it would be 50 MiB
+  }
   gate.set_bytes_per_second(0);
   ASSERT_TRUE(eventually([&] {
     const auto values = retained(broker);
