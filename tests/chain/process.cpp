@@ -59,7 +59,7 @@ std::string network_file(pid_t pid) { return pid > 0 ? "/proc/" + std::to_string
 
 }  // namespace
 
-Process::Process(const std::vector<std::string>& command, ProcessOptions options) {
+Process::Process(const std::vector<std::string>& command, const ProcessOptions& options) {
   const auto argv = pointers(command);
   const std::string network = network_file(options.network_of);
   const pid_t parent = ::getpid();

@@ -30,7 +30,7 @@ struct ProcessOptions {
 class Process {
  public:
   Process() = default;
-  explicit Process(const std::vector<std::string>& command, ProcessOptions options = {});
+  explicit Process(const std::vector<std::string>& command, const ProcessOptions& options = {});
   ~Process();                               // SIGCONT, SIGKILL, reaped
   Process(Process&& other) noexcept;
   Process& operator=(Process&& other) noexcept;
