@@ -154,7 +154,7 @@ TEST_F(StreamTest, CostsNothingForASlowReaderAndTellsItTheNewestInTheEnd) {
     }
   });
   std::this_thread::sleep_for(milliseconds(500));
-  const std::size_t before = resident_bytes();
+  [[maybe_unused]] const std::size_t before = resident_bytes();
   long slowest = 0;
   for (int i = 1; i <= 100; ++i) {
     const auto asked = std::chrono::steady_clock::now();
@@ -164,11 +164,13 @@ TEST_F(StreamTest, CostsNothingForASlowReaderAndTellsItTheNewestInTheEnd) {
     slow.read_some(512, milliseconds(1));
     std::this_thread::sleep_for(milliseconds(10));
   }
-  const std::size_t after = resident_bytes();
+  [[maybe_unused]] const std::size_t after = resident_bytes();
   running = false;
   writer.join();
   RecordProperty("slowest_milliseconds_of_the_fast_client", std::to_string(slowest));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they keep what was freed for a while
   EXPECT_LT(after, before + 8 * 1024 * 1024);
+#endif
   EXPECT_LT(slowest, 1000);
 
   for (const PointId point : points) change(point, Value::text("the end"));
