@@ -6,10 +6,12 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <list>
 #include <mutex>
 #include <random>
@@ -58,10 +60,29 @@ void close_with_reset(int fd) {
 
 }  // namespace
 
+namespace {
+
+// Between choosing a port and using it another test process must not choose it too: an abstract Unix socket of that name
+// is held until this process ends.
+bool reserve(std::uint16_t port) {
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  const std::string text = "sallyport-test-port-" + std::to_string(port);
+  text.copy(name.sun_path + 1, sizeof name.sun_path - 1);
+  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + text.size());
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(&name), size) == 0) return true;
+  ::close(fd);
+  return false;
+}
+
+}  // namespace
+
 std::uint16_t free_port() {
   std::mt19937 random(std::random_device{}());
   for (;;) {
     const auto port = static_cast<std::uint16_t>(10000 + random() % 20000);
+    if (!reserve(port)) continue;
     const int fd = listen_on(port);
     if (fd < 0) continue;
     ::close(fd);

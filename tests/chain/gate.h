@@ -28,7 +28,8 @@ class Gate {
   std::unique_ptr<Impl> impl_;
 };
 
-// A free TCP port on loopback, outside the range the kernel gives to outgoing connections.
+// A free TCP port on loopback, outside the range the kernel gives to outgoing connections; no other test process is given
+// it as long as this one runs.
 std::uint16_t free_port();
 
 // A raw TCP connection that says something and listens for what comes back until the peer closes or `limit_ms` is over.
