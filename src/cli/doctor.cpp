@@ -1,13 +1,13 @@
 // sallyport doctor: what makes a node unwell, or soon will. Works without a running node too, and then says less.
 #include "node/doctor.h"
 
-#include <open62541/config.h>
 #include <boost/json.hpp>
 
 #include <algorithm>
 
 #include "cli/admin_client.h"
 #include "cli/commands.h"
+#include "cli/libraries.h"
 #include "cli/terminal.h"
 #include "node/config.h"
 #include "node/data_dir.h"
@@ -38,7 +38,7 @@ Findings check_config(const Problems& problems) {
 
 // open62541 1.4.0 to 1.4.11 is in the affected range of CVE-2026-65423.
 Finding check_open62541(const node::Config& config) {
-  const std::string version = UA_OPEN62541_VERSION;
+  const std::string version = open62541_version();
   const bool used = std::ranges::any_of(config.sources, [](const auto& source) { return source.type == "opcua"; });
   const bool affected = UA_OPEN62541_VER_MAJOR == 1 &&
                         (UA_OPEN62541_VER_MINOR < 4 || (UA_OPEN62541_VER_MINOR == 4 && UA_OPEN62541_VER_PATCH <= 11));

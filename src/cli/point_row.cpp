@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include "base/json_writer.h"
 #include "cli/terminal.h"
 
 namespace sallyport::cli {
@@ -16,8 +17,25 @@ std::string text_of(const json::object& object, std::string_view key) {
   return value && value->is_string() ? printable(std::string(value->get_string())) : std::string();
 }
 
+// As in the node's JSON; the library would write every double as 2.35E1.
+void append_value(std::string& out, const json::value& value) {
+  if (const auto* array = value.if_array()) {
+    out += '[';
+    for (std::size_t i = 0; i < array->size() && out.size() <= kMaxShown; ++i) {
+      if (i > 0) out += ", ";
+      append_value(out, (*array)[i]);
+    }
+    out += ']';
+  } else if (value.is_double()) {
+    JsonWriter(out).number(value.get_double());
+  } else {
+    out += value.is_string() ? std::string(value.get_string()) : json::serialize(value);
+  }
+}
+
 std::string shown(const json::value& value) {
-  std::string text = value.is_string() ? std::string(value.get_string()) : json::serialize(value);
+  std::string text;
+  append_value(text, value);
   text = printable(text);
   if (text.size() <= kMaxShown) return text;
   std::size_t cut = kMaxShown;

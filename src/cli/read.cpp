@@ -31,6 +31,7 @@ Result<void> print_points(AdminClient& client, bool json) {
     table.row({point->path, point->value, point->unit, quality_cell(*point), point->origin,
                friendly_time(point->source_time, now), point->cause});
   }
+  table.sort();
   if (!table.empty()) table.print();
   return {};
 }

@@ -1,6 +1,7 @@
 // How the commands print for people: aligned tables, colours on a terminal only, times that can be read at a glance.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,7 @@ class Table {
  public:
   explicit Table(std::vector<std::string> header) : header_(std::move(header)) {}
   void row(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  void sort() { std::ranges::sort(rows_); }  // by the first column
   bool empty() const { return rows_.empty(); }
   // Columns of numbers are aligned to the right.
   std::string text() const;

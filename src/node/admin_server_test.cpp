@@ -7,6 +7,7 @@
 #include <array>
 #include <thread>
 
+#include "namespace/source.h"
 #include "node/data_dir.h"
 #include "node/test_folder.h"
 

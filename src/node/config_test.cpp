@@ -1,6 +1,7 @@
 #include "node/config.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -146,8 +147,8 @@ TEST_P(Example, IsAValidConfiguration) {
   EXPECT_TRUE(problems_.empty()) << all_problems();
 }
 
-INSTANTIATE_TEST_SUITE_P(Examples, Example, testing::Values("plant.toml", "dmz.toml", "ai.toml"), [](const auto& info) {
-  return std::string(info.param).substr(0, std::string(info.param).find('.'));
+INSTANTIATE_TEST_SUITE_P(Examples, Example, testing::Values("plant.toml", "dmz.toml", "ai.toml"), [](const auto& test) {
+  return std::string(test.param).substr(0, std::string(test.param).find('.'));
 });
 
 // --- The malformed table
@@ -174,7 +175,7 @@ TEST_P(MalformedConfig, IsRefusedWithPlaceAndHint) {
 
 std::string with_identity(const std::string& rest) {
   return std::string(kHead) + kIdentity + rest;
-}                                                                                 // rest begins in line 8
+}  // rest begins in line 8
 std::string plain(const std::string& rest) { return std::string(kHead) + rest; }  // rest begins in line 4
 std::string identity(const std::string& certificate, const std::string& key, const std::string& trust) {
   return plain("[identity]\ncertificate = \"" + certificate + "\"\nprivate_key = \"" + key + "\"\ntrust = \"" + trust +
@@ -255,7 +256,7 @@ const std::vector<Malformed> kMalformed = {
 };
 
 INSTANTIATE_TEST_SUITE_P(Table, MalformedConfig, testing::ValuesIn(kMalformed),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& test) { return std::string(test.param.name); });
 
 TEST_F(NodeConfig, AMissingFileIsSaid) {
   read_config(folder_->path() + "/none.toml", connector_types(), problems_);
@@ -269,12 +270,22 @@ TEST_F(NodeConfig, AFileThatIsNotUtf8IsSaid) {
 }
 
 TEST_F(NodeConfig, AnUnreadableKeyIsSaid) {
-  if (::geteuid() == 0) GTEST_SKIP() << "root reads everything";
-  fs::permissions(folder_->path() + "/pki/ai-1.key", fs::perms::none);
-  read(
-      "[node]\nname = \"ai-1\"\ndata_dir = \"d\"\n[identity]\ncertificate = \"pki/ai-1.crt\"\nprivate_key = "
-      "\"pki/ai-1.key\"\ntrust = \"pki/ca.crt\"\n");
+  const std::string pki = folder_->path() + "/pki";
+  const std::string text =
+      "[node]\nname = \"ai-1\"\ndata_dir = \"d\"\n[identity]\ncertificate = \"pki/ai-1.crt\"\n"
+      "private_key = \"pki/ai-1.key\"\ntrust = \"pki/ca.crt\"\n";
+  read(text);
+  ASSERT_FALSE(has_errors(problems_)) << all_problems();
+  const bool root = ::geteuid() == 0;  // who reads everything, so be somebody else for a moment
+  fs::permissions(folder_->path(), fs::perms(0755));
+  fs::permissions(pki, fs::perms(0755));
+  fs::permissions(pki + "/ai-1.key", fs::perms::none);
+  ASSERT_EQ(root ? ::seteuid(65534) : 0, 0);
+  problems_.clear();
+  read_config(folder_->path() + "/node.toml", connector_types(), problems_);
+  ASSERT_EQ(root ? ::seteuid(0) : 0, 0);
   ASSERT_TRUE(has_errors(problems_));
+  EXPECT_TRUE(all_problems().contains("node.toml:6:")) << all_problems();
   EXPECT_TRUE(all_problems().contains("ai-1.key")) << all_problems();
 }
 
