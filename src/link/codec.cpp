@@ -229,6 +229,7 @@ Result<Heartbeat> decode_heartbeat(std::span<const std::byte> body) {
   h.echo_ns = in.number<std::uint64_t>();
   h.held_ns = in.number<std::uint64_t>();
   h.utc = in.number<std::int64_t>();
+  if (h.sent_ns >= 1ull << 62) return malformed("heartbeat: sending time out of range");
   return complete(in, h, "heartbeat");
 }
 

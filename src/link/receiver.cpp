@@ -18,7 +18,8 @@ Receiver::Receiver(Namespace& ns, std::string node, std::string link, Patterns r
       max_points_(max_points),
       rank_(rank),
       provider_(ns.add_provider()),
-      ids_(max_points) {
+      ids_(max_points),
+      wire_ids_(ns.max_points()) {
   if (!receive_.empty()) namespace_.hold_incomplete();
 }
 
@@ -35,7 +36,8 @@ void Receiver::begin(std::uint64_t peer_incarnation, const Begin& begin) {
   } else {
     ++counters_.full_resends;
     std::fill(ids_.data(), ids_.data() + ids_end_, PointId{0});
-    ids_end_ = 0;
+    std::fill(wire_ids_.data(), wire_ids_.data() + wire_ids_end_, PointId{0});
+    ids_end_ = wire_ids_end_ = 0;
     routes_.clear();
     named_.clear();
     naming_ = true;
@@ -166,20 +168,28 @@ Result<void> Receiver::on_define(std::span<const std::byte> body) {
       counters_.refused += refused.count;
     }
     for (std::size_t i = 0; i < remote_ids.size(); ++i) {
-      PointId& known = ids_[remote_ids[i]];
+      const PointId known = ids_[remote_ids[i]];
       const PointId now = defined_ids_[i];
-      if (known != 0 && known - 1 != now) {  // the peer uses the id for another point now
-        const PointId old = known - 1;
+      if (known != 0 && known - 1 != now && wire_ids_[known - 1] == remote_ids[i] + 1) {
+        const PointId old = known - 1;  // the peer uses the id for another point now
         namespace_.remove_from(provider_, std::span(&old, 1));
       }
-      known = now == kNoPoint ? 0 : now + 1;
-      ids_end_ = std::max(ids_end_, remote_ids[i] + 1);
+      map(remote_ids[i], now);
       if (now != kNoPoint) name(now, definitions_[i].forced);
     }
     counters_.definitions += to - from;
     from = to;
   }
   return {};
+}
+
+void Receiver::map(PointId remote, PointId local) {
+  ids_[remote] = local == kNoPoint ? 0 : local + 1;
+  ids_end_ = std::max(ids_end_, remote + 1);
+  if (local == kNoPoint) return;
+  const PointId before = std::exchange(wire_ids_[local], remote + 1);
+  if (before != 0 && before != remote + 1 && ids_[before - 1] == local + 1) ids_[before - 1] = 0;
+  wire_ids_end_ = std::max(wire_ids_end_, local + 1);
 }
 
 void Receiver::name(PointId id, bool forced) {
@@ -197,8 +207,10 @@ Result<void> Receiver::on_remove(std::span<const PointId> points) {
   std::vector<PointId> gone;
   for (const PointId id : points) {
     if (id >= ids_end_ || ids_[id] == 0) continue;
-    gone.push_back(ids_[id] - 1);
-    ids_[id] = 0;
+    const PointId local = std::exchange(ids_[id], PointId{0}) - 1;
+    if (wire_ids_[local] != id + 1) continue;
+    wire_ids_[local] = 0;
+    gone.push_back(local);
   }
   namespace_.remove_from(provider_, gone);
   return {};

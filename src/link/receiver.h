@@ -70,6 +70,7 @@ class Receiver {
   void compare(const Position& position);
   void give_up_comparing();
   void name(PointId id, bool forced);
+  void map(PointId remote, PointId local);
   Cause local_cause() const;
 
   Namespace& namespace_;
@@ -81,6 +82,8 @@ class Receiver {
   std::uint32_t provider_;
   ReservedArray<PointId> ids_;     // peer's id → ours + 1; 0: none
   std::uint32_t ids_end_ = 0;
+  ReservedArray<PointId> wire_ids_;  // our id → peer's + 1: a path may come under a new id before the old one is removed
+  std::uint32_t wire_ids_end_ = 0;
   std::vector<RemoteRoute> routes_;
   std::vector<RouteId> local_routes_;
   std::vector<bool> named_;        // our ids named since the last full resend began

@@ -13,6 +13,7 @@ constexpr std::size_t kFillBytes = 64 * 1024;       // four full TLS records
 constexpr std::size_t kAckBytes = 32 * 1024;
 constexpr Duration kAckDelay = std::chrono::milliseconds(20);
 constexpr Duration kHelloTimeout = std::chrono::seconds(5);
+constexpr Duration kOffsetWindow = std::chrono::seconds(30);
 constexpr std::size_t kProgressBytes = 512;         // a partial frame that grows by this much counts as life
 
 }  // namespace
@@ -26,6 +27,7 @@ Session::Session(Namespace& ns, Receiver& receiver, SessionOptions options, Mono
       timeout_(options_.timeout),
       started_(now),
       last_heard_(now),
+      last_fresh_(now),
       next_heartbeat_(now),
       ack_due_(now) {
   Hello hello;
@@ -82,7 +84,7 @@ std::span<std::byte> Session::input_space() {
 void Session::received(std::size_t bytes, MonotonicTime now) {
   if (state_ == State::closed) return;
   // We were stopped ourselves, or the peer was: what now comes out of the kernel's buffer is old.
-  if (now - last_heard_ >= timeout_) return close(CloseCode::timeout, "timeout");
+  if (silent(now)) return close(CloseCode::timeout, "timeout");
   filled_ += bytes;
   received_bytes_ += bytes;
   parse(now);
@@ -241,6 +243,7 @@ Result<void> Session::handle_hello(const Frame& frame, MonotonicTime now) {
   heartbeat_ = std::min(heartbeat_, peer_hello_.heartbeat);
   timeout_ = std::min(timeout_, peer_hello_.timeout);
   state_ = State::running;
+  last_fresh_ = now;
   next_heartbeat_ = now;
   if (!options_.send.empty() && !peer_hello_.receive.empty()) {
     auto sender = Sender::make(namespace_, options_.incarnation, options_.send, peer_hello_, receiver_.provider(),
@@ -254,9 +257,21 @@ Result<void> Session::handle_hello(const Frame& frame, MonotonicTime now) {
   return {};
 }
 
+// A heartbeat that waited in buffers on its way tells of the past: what came with it is as old as it is.
+void Session::note_age(std::uint64_t sent_ns, MonotonicTime now) {
+  const std::int64_t offset = now.time_since_epoch().count() - static_cast<std::int64_t>(sent_ns);
+  if (now - offset_since_ > kOffsetWindow) {  // clocks drift: old offsets are forgotten
+    least_offset_[1] = std::exchange(least_offset_[0], INT64_MAX);
+    offset_since_ = now;
+  }
+  least_offset_[0] = std::min(least_offset_[0], offset);
+  last_fresh_ = std::max(last_fresh_, now - Duration(offset - std::min(least_offset_[0], least_offset_[1])));
+}
+
 Result<void> Session::handle_heartbeat(const Frame& frame, MonotonicTime now) {
   const auto heartbeat = decode_heartbeat(frame.body);
   if (!heartbeat) return std::unexpected(heartbeat.error());
+  note_age(heartbeat->sent_ns, now);
   peer_sent_ns_ = heartbeat->sent_ns;
   peer_sent_at_ = now;
   const auto now_ns = static_cast<std::uint64_t>(now.time_since_epoch().count());
@@ -319,7 +334,7 @@ void Session::fill(Bytes& out, MonotonicTime now) {
       heartbeat.utc = namespace_.clock().utc();
       encode(out, heartbeat);
       if (begun_ && received_bytes_ != acknowledged_bytes_) put_ack(out);
-      next_heartbeat_ = now + heartbeat_;
+      next_heartbeat_ = now + std::min(heartbeat_, timeout_ / 4);
     }
     out.insert(out.end(), hops_.begin(), hops_.end());
     hops_.clear();
@@ -337,7 +352,7 @@ void Session::fill(Bytes& out, MonotonicTime now) {
 void Session::tick(MonotonicTime now) {
   if (state_ == State::closed) return;
   if (state_ == State::greeting && now - started_ >= kHelloTimeout) return close(CloseCode::timeout, "no hello within 5 s");
-  if (now - last_heard_ >= timeout_ && state_ == State::running) return close(CloseCode::timeout, "timeout");
+  if (silent(now) && state_ == State::running) return close(CloseCode::timeout, "timeout");
   check_takeover();
   if (now >= next_heartbeat_ || (ack_wanted_ && now >= ack_due_)) more_ = true;
 }
@@ -345,7 +360,7 @@ void Session::tick(MonotonicTime now) {
 MonotonicTime Session::next_tick() const {
   if (state_ == State::closed) return MonotonicTime::max();
   if (state_ == State::greeting) return started_ + kHelloTimeout;
-  MonotonicTime next = std::min(next_heartbeat_, last_heard_ + timeout_);
+  MonotonicTime next = std::min(next_heartbeat_, std::min(last_heard_, last_fresh_) + timeout_);
   if (ack_wanted_) next = std::min(next, ack_due_);
   return next;
 }

@@ -85,6 +85,8 @@ class Session {
   void put_ack(Bytes& out);
   void take_requests();
   void note_data(MonotonicTime now);
+  void note_age(std::uint64_t sent_ns, MonotonicTime now);
+  bool silent(MonotonicTime now) const { return now - last_heard_ >= timeout_ || now - last_fresh_ >= timeout_; }
 
   Namespace& namespace_;
   Receiver& receiver_;
@@ -105,9 +107,12 @@ class Session {
   Bytes hops_;
   bool more_ = true;
 
-  MonotonicTime started_, last_heard_, next_heartbeat_, ack_due_;
+  MonotonicTime started_, last_heard_, last_fresh_, next_heartbeat_, ack_due_;
   bool ack_wanted_ = false;
   std::uint64_t received_bytes_ = 0, acknowledged_bytes_ = 0, sent_bytes_ = 0;
+  // The least (arrival − sending) of heartbeats, in the current and the last half minute: what is above it was waiting.
+  std::int64_t least_offset_[2] = {INT64_MAX, INT64_MAX};
+  MonotonicTime offset_since_{};
   std::uint64_t peer_sent_ns_ = 0;
   MonotonicTime peer_sent_at_{};
   Duration delay_{0};

@@ -26,6 +26,7 @@ void LinkCursor::resume(Revision seen, std::uint64_t defined) {
   const std::lock_guard lock(im_.mutex);
   cursor_.seen = std::min(seen, im_.changes.head());
   cursor_.defined = std::min(defined, im_.definitions.head());
+  cursor_.edges_from = im_.changes.head();  // the peer may hold something newer than `seen` of points told out of turn
   // Routes are told again in full, but their points are not defined again: the peer has kept them.
 }
 

@@ -185,6 +185,7 @@ template <typename Encoder>
 void LinkCursor::tell_definition(Encoder& encoder, PointId id) {
   const Slot& slot = im_.table[id];
   if (slot.present && allowed(slot)) {
+    cursor_.told_out_of_turn(slot, im_.changes.head());
     encoder.define(id, slot, im_.table.path(slot), *im_.table.meta(slot.meta), im_.cells[slot.cell].route, im_.covered(slot));
   } else if (slot.reused || (!slot.present && allowed(slot))) {
     encoder.remove(id);
@@ -241,7 +242,9 @@ template <typename Encoder, typename Visit>
 void LinkCursor::tell_edges(Encoder& encoder, PointId id, Visit&& visit_edges) {
   const Slot& slot = im_.table[id];
   if (!slot.present || !allowed(slot) || !cursor_.knows(slot, id) || in_rescan(slot, id)) return;
-  visit_edges([&](const Slot& edge) { encoder.change(id, edge, im_.covered(edge)); });
+  visit_edges([&](const Slot& edge) {
+    if (edge.revision > cursor_.edges_from) encoder.change(id, edge, im_.covered(edge));
+  });
 }
 
 template <typename Encoder>
@@ -256,6 +259,7 @@ void LinkCursor::pull_changes(Encoder& encoder) {
         const Slot& slot = im_.table[id];
         if (slot.revision <= cursor_.seen) continue;
         if (slot.burst > 1) tell_edges(encoder, id, [&](auto&& tell) { im_.edges_after(id, cursor_.seen, tell); });
+        if (slot.revision > scan.target) cursor_.told_out_of_turn(slot, im_.changes.head());
         tell_change(encoder, id);
       }
       scan.active = false;
@@ -287,6 +291,7 @@ void LinkCursor::pull_repair(Encoder& encoder) {
     const Slot& slot = im_.table[id];
     if (!slot.present || im_.cells[slot.cell].route != repair_.route || !repair_.buckets[bucket_of(slot.path_hash)]) continue;
     if (!allowed(slot) || !cursor_.knows(slot, id)) continue;
+    cursor_.told_out_of_turn(slot, im_.changes.head());
     encoder.repair(id, slot, im_.table.path(slot), *im_.table.meta(slot.meta), repair_.route, im_.covered(slot));
   }
   if (encoder.full()) return;

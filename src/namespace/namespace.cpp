@@ -10,6 +10,9 @@ namespace sallyport {
 namespace {
 
 constexpr std::size_t kListChunk = 4096;  // points looked at while holding the lock once
+// How long a route that took over may be behind what is here before it is believed all the same (a source's clock was set
+// back). Longer than any link's timeout: a route that is dying is covered by then.
+constexpr Duration kGuard = std::chrono::seconds(10);
 constexpr std::size_t kMaxCells = 0xfffe;
 constexpr std::size_t kPrefetch = 12;     // slots ahead: about the time one cache miss takes
 
@@ -84,6 +87,7 @@ inline void Namespace::Impl::set(PointId id, Slot& slot, Change& change, bool st
   slot.source_time = change.source_time;
   slot.status = change.status;
   slot.stale = stale;
+  slot.guarded = false;
   slot.revision = changes.append(id);
   digest += digest_of(slot);
 }
@@ -233,14 +237,17 @@ std::vector<RouteId> Namespace::worth_defining_again(std::uint32_t provider) {
     Route& route = impl_->routes[i];
     if (route.provider != provider || route.covered) continue;
     const auto yields = [&](RouteId by) { return impl_->routes[by].points == 0 || impl_->gives_way(impl_->routes[by], route); };
-    if (std::erase_if(route.blocked_by, yields) > 0) worth.push_back(static_cast<RouteId>(i));
+    if (std::erase_if(route.blocked_by, yields) == 0) continue;
+    route.guarded_until = clock_.monotonic() + kGuard;  // it is about to be told all of them
+    worth.push_back(static_cast<RouteId>(i));
   }
   return worth;
 }
 
 bool Namespace::is_blocked(RouteId route) const {
   const std::lock_guard lock(impl_->mutex);
-  return !impl_->routes[route].blocked_by.empty();
+  const Route& r = impl_->routes[route];
+  return !r.blocked_by.empty() || r.guarded_until > clock_.monotonic();
 }
 
 std::uint64_t Namespace::route_version() const { return impl_->route_version.load(std::memory_order_relaxed); }
@@ -321,6 +328,7 @@ struct Definer {
   RouteId route;
   Namespace::Refused refused;
   std::uint64_t reusable;
+  MonotonicTime now;
 
   PointId refuse(std::string_view path, std::string_view why) {
     if (refused.count++ == 0) refused.first_reason = "'" + std::string(path.substr(0, 200)) + "': " + std::string(why);
@@ -354,7 +362,7 @@ struct Definer {
   PointId renew(PointId id, const Definition& d) {
     Slot& slot = im.table[id];
     const RouteId owner = im.cells[slot.cell].route;
-    bool older = false;  // the new route is behind what is here: its next change will be newer
+    bool older = !d.forced && im.too_old(slot, d.first.source_time);
     if (owner != route) {
       Route& other = im.routes[owner];
       Route& mine = im.routes[route];
@@ -363,7 +371,10 @@ struct Definer {
         return refuse(d.path, "already provided by source '" + other.info.source + "' of node '" + other.info.origin + "'");
       }
       if (other.provider != mine.provider) Namespace::Impl::block(other, route);
-      older = !d.forced && d.first.source_time < slot.source_time;
+      if (!d.forced && d.first.source_time < slot.source_time) {
+        older = slot.guarded = true;  // the new route is behind what is here and will catch up
+        mine.guarded_until = now + kGuard;
+      }
       im.move_to_cell(slot, im.cell_for(route, im.cells[slot.cell].views));
       im.touch_definition(id);
     }
@@ -391,7 +402,7 @@ Namespace::Refused Namespace::define(RouteId route, std::span<const Definition> 
   for (std::size_t done = 0; done < definitions.size();) {  // the lock is let go now and then: others are waiting
     const std::size_t chunk = std::min(definitions.size() - done, kListChunk);
     const std::lock_guard lock(impl_->mutex);
-    Definer definer{*impl_, route, {}, impl_->oldest_definition_read()};
+    Definer definer{*impl_, route, {}, impl_->oldest_definition_read(), clock_.monotonic()};
     for (std::size_t i = done; i < done + chunk; ++i) {
       const Definition& d = definitions[i];
       if (auto ok = check_path(d.path); !ok) {
@@ -475,7 +486,7 @@ void Namespace::apply(RouteId route, std::span<Change> changes) {
     for (Change& change : changes) {
       if (change.point >= im.table.end()) continue;
       Slot& slot = im.table[change.point];
-      if (slot.present && im.cells[slot.cell].route == route) im.set(change.point, slot, change, false);
+      if (slot.present && im.cells[slot.cell].route == route && !im.too_old(slot, change.source_time)) im.set(change.point, slot, change, false);
     }
   }
   impl_->wake();
@@ -493,7 +504,7 @@ std::uint64_t Namespace::apply_from(std::uint32_t provider, std::span<Change> ch
       if (change.point < end) [[likely]] {
         Slot& slot = im.table[change.point];
         if (slot.present && im.routes[im.cells[slot.cell].route].provider == provider) [[likely]] {
-          im.set(change.point, slot, change, covered);
+          if (!im.too_old(slot, change.source_time)) [[likely]] im.set(change.point, slot, change, covered);
           continue;
         }
       }

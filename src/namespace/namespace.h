@@ -128,7 +128,8 @@ class Namespace {
   // Routes of this provider that were refused points, or had them taken over, by a route that would now give way: define
   // their points again. Each is named once per such event.
   std::vector<RouteId> worth_defining_again(std::uint32_t provider);
-  bool is_blocked(RouteId route) const;   // some of its points are brought by another route
+  // Some of its points are brought by another route, or it is catching up with one it took over from: digests may differ.
+  bool is_blocked(RouteId route) const;
   // Grows with every change to a route. Any thread, without the lock.
   std::uint64_t route_version() const;
   // Removes its points, then the route; the id may be used again.

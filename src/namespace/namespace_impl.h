@@ -46,6 +46,7 @@ struct Route {
   std::uint64_t good_definition = 0;   // after what makes it true
   std::uint64_t points = 0;
   std::uint32_t rank = 0;
+  MonotonicTime guarded_until{};       // it took over points of which it has, for now, older values than are here
   std::vector<RouteId> blocked_by;     // routes that kept points from this one
 };
 
@@ -79,6 +80,12 @@ struct Cursor {
   std::uint64_t defined = 0;
   Revision seen = 0;
   Scan definitions, changes;
+  Revision edges_from = 0;     // edges up to here are not told: something newer of their points may have been already
+
+  // A point is told as it is now, out of turn.
+  void told_out_of_turn(const Slot& slot, Revision head) {
+    if (slot.burst > 1 && seen < head) edges_from = head;
+  }
 
   // Whether the reader has been told of the definition this slot has now.
   bool knows(const Slot& slot, PointId id) const {
@@ -134,6 +141,7 @@ struct Namespace::Impl {
   bool gives_way(const Route& owner, const Route& challenger) const {
     return owner.provider == challenger.provider || (!challenger.covered && (owner.covered || challenger.rank < owner.rank));
   }
+  static bool too_old(const Slot& slot, UtcNanoseconds time) { return slot.guarded && time < slot.source_time; }
   static void block(Route& route, RouteId by);
   void touch_definition(PointId id) { table[id].defined = definitions.append(id); }
   void move_to_cell(Slot& slot, CellId cell);

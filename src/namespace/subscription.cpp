@@ -90,6 +90,7 @@ struct Subscription::State {
     if (slot.reused || !before) match.forget(id);
     if (!match.matches(im.table, id)) return;
     if (before && !options.definitions) return;
+    cursor.told_out_of_turn(slot, im.changes.head());
     emit(id, UpdateKind::defined);
   }
 
@@ -110,7 +111,9 @@ struct Subscription::State {
       const RouteId route_id = im.cells[slot.cell].route;
       if (!slot.present || !turned[route_id] || !cursor.knows(slot, id) || !match.matched(id)) continue;
       const Route& route = im.routes[route_id];
-      if (slot.revision <= route.cover_revision || slot.stale) emit(id, UpdateKind::value);
+      if (slot.revision > route.cover_revision && !slot.stale) continue;
+      cursor.told_out_of_turn(slot, im.changes.head());
+      emit(id, UpdateKind::value);
     }
     if (turn_left == 0) std::fill(turned.begin(), turned.end(), false);
   }
@@ -150,7 +153,9 @@ struct Subscription::State {
   template <typename Visit>
   void tell_edges(PointId id, Visit&& visit_edges) {
     if (!cursor.knows(im.table[id], id) || !im.table[id].present || !match.matches(im.table, id)) return;
-    visit_edges([&](const Slot& edge) { emit(id, edge, UpdateKind::value); });
+    visit_edges([&](const Slot& edge) {
+      if (edge.revision > cursor.edges_from) emit(id, edge, UpdateKind::value);
+    });
   }
 
   void pull_changes() {
@@ -162,6 +167,7 @@ struct Subscription::State {
           const Slot& slot = im.table[id];
           if (slot.revision <= cursor.seen) continue;
           if (slot.burst > 1) tell_edges(id, [&](auto&& tell) { im.edges_after(id, cursor.seen, tell); });
+          if (slot.revision > scan.target) cursor.told_out_of_turn(slot, im.changes.head());
           tell_change(id);
         }
         if (scan.next < im.table.end()) return;

@@ -38,6 +38,7 @@ struct alignas(64) Slot {
   bool present : 1;
   bool stale : 1;            // came already covered: not live although newer than the overlay
   bool reused : 1;           // readers may know this id as another point, or of another route
+  bool guarded : 1;          // of a route that was behind when it took over: nothing older than this is taken from it
   std::uint8_t burst;
 };
 static_assert(sizeof(Slot) == 64);
