@@ -17,7 +17,9 @@ namespace sallyport {
 // time; outlives the source.
 class Publisher {
  public:
-  Publisher(Namespace& ns, std::string node, std::string source_name, std::string into, Status on_loss);
+  // `provider`: of the publisher that this one succeeds, so that it may take over its points (Namespace::add_provider).
+  Publisher(Namespace& ns, std::string node, std::string source_name, std::string into, Status on_loss,
+            std::uint32_t provider = 0);
 
   // Paths are relative to `into`. Points of a source that is not live stay covered.
   Namespace::Refused define(std::span<const Definition> definitions, std::span<PointId> ids);
