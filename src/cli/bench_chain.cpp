@@ -39,12 +39,14 @@ Result<std::unique_ptr<Chain>> Chain::start(const Interrupt& interrupt, const Ch
   std::unique_ptr<Chain> chain(new Chain(*std::move(deployment)));
   for (unsigned i = 0; i <= options.hops; ++i) chain->nodes_.push_back("bench-" + std::to_string(i));
   if (auto ok = chain->start_nodes(options); !ok) return std::unexpected(ok.error());
+  std::uint64_t there = 0;
   const auto complete =
       chain->deployment_->wait("the last node has every point", patience_for(options.points), [&]() -> Result<bool> {
         const auto reading = read_meter(chain->result_file());
-        return reading && reading->totals.points >= options.points;
+        if (reading) there = reading->totals.points;
+        return there >= options.points;
       });
-  if (!complete) return std::unexpected(complete.error());
+  if (!complete) return within(std::to_string(there) + " points arrived", complete.error());
   return chain;
 }
 

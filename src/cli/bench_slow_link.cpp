@@ -1,5 +1,6 @@
 // sallyport bench slow-link: far more changes than the line can carry; how old is what a consumer sees?
 #include <algorithm>
+#include <fstream>
 
 #include "cli/bench.h"
 #include "cli/bench_meter.h"
@@ -53,6 +54,7 @@ Result<Bed> set_up(const Interrupt& interrupt, const Arguments& arguments) {
   SimulatorText simulator;
   simulator.points = static_cast<std::uint64_t>(arguments.points);
   simulator.rate = static_cast<std::uint64_t>(arguments.rate);
+  simulator.more = "start_on = \"start\"\n";
   const LinkText link{.peer = "mirror", .sends = true, .dial_port = bed.relay->port()};
   if (auto ok = bed.nodes->start("plant", false, {link}, text_of(simulator)); !ok) return std::unexpected(ok.error());
   // A definition is a hundred bytes, with the path.
@@ -88,7 +90,8 @@ Result<Reading> watch(const Bed& bed, Duration length, Slow& slow) {
 Result<Slow> measure(const Interrupt& interrupt, const Arguments& arguments) {
   auto bed = set_up(interrupt, arguments);
   if (!bed) return std::unexpected(bed.error());
-  // Until the snapshot is out of every buffer.
+  std::ofstream(bed->nodes->file("start")).close();
+  // Until what the snapshot left in buffers is gone.
   if (auto ok = interrupt.sleep(seconds(3)); !ok) return std::unexpected(ok.error());
   Slow slow;
   const auto before = fresh_reading(*bed->nodes, bed->meter);
