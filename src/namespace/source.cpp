@@ -9,7 +9,7 @@ Publisher::Publisher(Namespace& ns, std::string node, std::string source_name, s
                      std::uint32_t provider)
     : namespace_(ns), node_(std::move(node)), name_(std::move(source_name)), into_(std::move(into)), on_loss_(on_loss) {
   // With no route left (thousands of sources) every definition is refused with that reason; see define().
-  const auto route = namespace_.add_route({.origin = node_, .source = name_, .hops = {node_}}, 0, false);
+  const auto route = namespace_.add_route({.origin = node_, .source = name_, .hops = {node_}}, provider, false);
   if (!route) return;
   route_ = *route;
   namespace_.cover(route_, status::kBadWaitingForInitialData,
