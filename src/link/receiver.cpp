@@ -299,7 +299,7 @@ void Receiver::on_route_digests(std::span<const RouteDigest> digests) {
   if (compare_ != Compare::asked_routes) return;
   for (std::size_t i = 0; i < routes_.size(); ++i) {
     const RemoteRoute& route = routes_[i];
-    if (!route.named || route.local == kNoRoute || namespace_.is_blocked(route.local)) continue;
+    if (!route.named || route.local == kNoRoute || route.upstream.covered || namespace_.is_blocked(route.local)) continue;
     const auto theirs = std::ranges::find(digests, static_cast<RouteId>(i), &RouteDigest::route);
     const RouteDigest expected = theirs == digests.end() ? RouteDigest{static_cast<RouteId>(i), 0, 0} : *theirs;
     const Namespace::Holding mine = namespace_.route_holding(route.local);

@@ -362,7 +362,9 @@ struct Definer {
   PointId renew(PointId id, const Definition& d) {
     Slot& slot = im.table[id];
     const RouteId owner = im.cells[slot.cell].route;
-    bool older = !d.forced && im.too_old(slot, d.first.source_time);
+    // What is stale where it comes from never replaces something newer.
+    bool older = !d.forced && (im.too_old(slot, d.first.source_time) || (d.covered && d.first.source_time < slot.source_time));
+    const bool stale_and_older = older && d.covered;
     if (owner != route) {
       Route& other = im.routes[owner];
       Route& mine = im.routes[route];
@@ -385,6 +387,7 @@ struct Definer {
       im.touch_definition(id);
     }
     if (older) {
+      if (owner == route && stale_and_older) return id;  // covered as it is
       slot.stale = d.covered;
       slot.revision = im.changes.append(id);
       return id;
@@ -504,6 +507,7 @@ std::uint64_t Namespace::apply_from(std::uint32_t provider, std::span<Change> ch
       if (change.point < end) [[likely]] {
         Slot& slot = im.table[change.point];
         if (slot.present && im.routes[im.cells[slot.cell].route].provider == provider) [[likely]] {
+          if (covered && change.source_time < slot.source_time) [[unlikely]] continue;
           if (!im.too_old(slot, change.source_time)) [[likely]] im.set(change.point, slot, change, covered);
           continue;
         }
