@@ -2,6 +2,9 @@
 JOBS ?= $(shell nproc)
 PRESET ?= release
 BUILD := build/$(PRESET)
+# A second clone finds what the first one compiled.
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
 
 .PHONY: help demo test test-asan test-tsan build setup lint format format-check clean
 
