@@ -13,7 +13,11 @@ using BrowseNextRequest = Owned<UA_BrowseNextRequest, UA_TYPES_BROWSENEXTREQUEST
 class Browser {
  public:
   Browser(Client& client, std::span<const UA_NodeId> nodes, const BrowseWhat& what, std::size_t max_references)
-      : client_(client), nodes_(nodes), what_(what), left_(max_references), batch_(batch_size(client.limits().nodes_per_browse, kBrowseBatch)),
+      : client_(client),
+        nodes_(nodes),
+        what_(what),
+        left_(max_references),
+        batch_(batch_size(client.limits().nodes_per_browse, kBrowseBatch)),
         out_(nodes.size()) {}
 
   Result<std::vector<NodeReferences>> run();
@@ -56,7 +60,8 @@ Result<void> Browser::add(NodeReferences& into, UA_ReferenceDescription& from) {
     const UA_NodeId other = UA_NODEID_NUMERIC(0, number);
     return UA_NodeId_equal(&id, &other);
   };
-  reference.property = is(from.referenceTypeId, UA_NS0ID_HASPROPERTY) || is(from.typeDefinition.nodeId, UA_NS0ID_PROPERTYTYPE);
+  reference.property =
+      is(from.referenceTypeId, UA_NS0ID_HASPROPERTY) || is(from.typeDefinition.nodeId, UA_NS0ID_PROPERTYTYPE);
   into.references.push_back(std::move(reference));
   return {};
 }
@@ -73,7 +78,8 @@ Result<void> Browser::take(std::size_t node, UA_BrowseResult& result) {
     if (auto added = add(into, result.references[i]); !added) return added;
   }
   if (result.continuationPoint.length != 0) {
-    continued_.push_back({node, Owned<UA_ByteString, UA_TYPES_BYTESTRING>(std::exchange(result.continuationPoint, UA_ByteString{}))});
+    continued_.push_back(
+        {node, Owned<UA_ByteString, UA_TYPES_BYTESTRING>(std::exchange(result.continuationPoint, UA_ByteString{}))});
   }
   return {};
 }
@@ -92,7 +98,8 @@ Result<void> Browser::follow() {
     auto response = client_.call<UA_BrowseNextResponse, UA_TYPES_BROWSENEXTRESPONSE>(request);
     *request = UA_BrowseNextRequest{};
     if (!response) return std::unexpected(response.error());
-    if ((*response)->resultsSize != now.size()) return fail(ErrorCode::malformed, "the server answered BrowseNext with another number of results");
+    if ((*response)->resultsSize != now.size())
+      return fail(ErrorCode::malformed, "the server answered BrowseNext with another number of results");
     for (std::size_t i = 0; i < now.size(); ++i) {
       if (auto taken = take(now[i].node, (*response)->results[i]); !taken) return taken;
     }
@@ -117,7 +124,8 @@ Result<void> Browser::browse_some(std::span<const std::size_t> which) {
   auto response = client_.call<UA_BrowseResponse, UA_TYPES_BROWSERESPONSE>(request);
   *request = UA_BrowseRequest{};
   if (!response) return std::unexpected(response.error());
-  if ((*response)->resultsSize != which.size()) return fail(ErrorCode::malformed, "the server answered Browse with another number of results");
+  if ((*response)->resultsSize != which.size())
+    return fail(ErrorCode::malformed, "the server answered Browse with another number of results");
   for (std::size_t i = 0; i < which.size(); ++i) {
     if (auto taken = take(which[i], (*response)->results[i]); !taken) return taken;
   }
@@ -152,7 +160,8 @@ Result<std::vector<NodeReferences>> Browser::run() {
 
 }  // namespace
 
-Result<std::vector<NodeReferences>> browse(Client& client, std::span<const UA_NodeId> nodes, const BrowseWhat& what, std::size_t max_references) {
+Result<std::vector<NodeReferences>> browse(Client& client, std::span<const UA_NodeId> nodes, const BrowseWhat& what,
+                                           std::size_t max_references) {
   if (nodes.empty()) return std::vector<NodeReferences>{};
   return Browser(client, nodes, what, max_references).run();
 }

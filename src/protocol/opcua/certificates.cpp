@@ -23,7 +23,9 @@ namespace {
 template <auto kFree>
 struct Free {
   template <typename T>
-  void operator()(T* object) const { kFree(object); }
+  void operator()(T* object) const {
+    kFree(object);
+  }
 };
 using X509Ptr = std::unique_ptr<X509, Free<X509_free>>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
@@ -32,7 +34,7 @@ using StorePtr = std::unique_ptr<X509_STORE, Free<X509_STORE_free>>;
 using StoreContextPtr = std::unique_ptr<X509_STORE_CTX, Free<X509_STORE_CTX_free>>;
 using NamesPtr = std::unique_ptr<GENERAL_NAMES, Free<GENERAL_NAMES_free>>;
 
-void free_stack(STACK_OF(X509)* stack) { sk_X509_pop_free(stack, X509_free); }
+void free_stack(STACK_OF(X509) * stack) { sk_X509_pop_free(stack, X509_free); }
 using StackPtr = std::unique_ptr<STACK_OF(X509), Free<free_stack>>;
 
 constexpr std::size_t kMaxFile = 1024 * 1024;
@@ -100,7 +102,8 @@ std::string application_uri_of(X509* certificate) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
     if (name->type != GEN_URI) continue;
     const ASN1_STRING* uri = name->d.uniformResourceIdentifier;
-    return std::string(reinterpret_cast<const char*>(ASN1_STRING_get0_data(uri)), static_cast<std::size_t>(ASN1_STRING_length(uri)));
+    return std::string(reinterpret_cast<const char*>(ASN1_STRING_get0_data(uri)),
+                       static_cast<std::size_t>(ASN1_STRING_length(uri)));
   }
   return {};
 }
@@ -109,7 +112,8 @@ Certificate describe(X509* certificate) {
   Certificate out;
   out.der = to_der(certificate);
   BioPtr subject(BIO_new(BIO_s_mem()));
-  X509_NAME_print_ex(subject.get(), X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253 & ~static_cast<unsigned long>(ASN1_STRFLGS_ESC_MSB));
+  X509_NAME_print_ex(subject.get(), X509_get_subject_name(certificate), 0,
+                     XN_FLAG_RFC2253 & ~static_cast<unsigned long>(ASN1_STRFLGS_ESC_MSB));
   out.subject = take(subject.get());
   out.application_uri = application_uri_of(certificate);
   out.sha256 = digest(certificate, EVP_sha256());
@@ -144,8 +148,9 @@ Result<KeyPtr> load_key(const std::string& file) {
   // Never ask on the terminal for a password.
   const auto no_password = [](char*, int, int, void*) { return -1; };
   KeyPtr key(content->starts_with("-----BEGIN") ? PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr)
-                                                 : d2i_PrivateKey_bio(bio.get(), nullptr));
-  if (!key) return fail(ErrorCode::invalid, file + ": no private key (PEM or DER, without password): " + openssl_reason());
+                                                : d2i_PrivateKey_bio(bio.get(), nullptr));
+  if (!key)
+    return fail(ErrorCode::invalid, file + ": no private key (PEM or DER, without password): " + openssl_reason());
   return key;
 }
 
@@ -177,7 +182,8 @@ bool fill(X509* certificate, EVP_PKEY* key, const SelfSigned& request) {
   X509_gmtime_adj(X509_getm_notAfter(certificate), 86'400L * request.days);
   X509_set_pubkey(certificate, key);
   X509_NAME* name = X509_get_subject_name(certificate);
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(request.name.c_str()), -1, -1, 0);
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(request.name.c_str()),
+                             -1, -1, 0);
   X509_set_issuer_name(certificate, name);
   X509V3_CTX context;
   X509V3_set_ctx_nodb(&context);
@@ -190,7 +196,8 @@ bool fill(X509* certificate, EVP_PKEY* key, const SelfSigned& request) {
          add_extension(certificate, &context, NID_key_usage,
                        "critical,digitalSignature,nonRepudiation,keyEncipherment,dataEncipherment,keyCertSign") &&
          add_extension(certificate, &context, NID_ext_key_usage, "serverAuth,clientAuth") &&
-         add_extension(certificate, &context, NID_subject_alt_name, names) && X509_sign(certificate, key, EVP_sha256()) > 0;
+         add_extension(certificate, &context, NID_subject_alt_name, names) &&
+         X509_sign(certificate, key, EVP_sha256()) > 0;
 }
 
 Result<void> write_file(const std::string& file, const std::string& content, mode_t mode) {
@@ -198,7 +205,8 @@ Result<void> write_file(const std::string& file, const std::string& content, mod
   if (fd < 0) return std::unexpected(system_error(file, errno));
   const ssize_t written = ::write(fd, content.data(), content.size());
   const int error = written < 0 ? errno : ENOSPC;
-  if (::close(fd) != 0 || written != static_cast<ssize_t>(content.size())) return std::unexpected(system_error(file, error));
+  if (::close(fd) != 0 || written != static_cast<ssize_t>(content.size()))
+    return std::unexpected(system_error(file, error));
   return {};
 }
 
@@ -226,7 +234,8 @@ Result<Identity> load_identity(const std::string& certificate_file, const std::s
   const auto key = load_key(key_file);
   if (!key) return std::unexpected(key.error());
   if (EVP_PKEY_get_base_id(key->get()) != EVP_PKEY_RSA) {
-    return fail(ErrorCode::invalid, key_file + ": OPC UA needs an RSA key; this is " + std::string(EVP_PKEY_get0_type_name(key->get())));
+    return fail(ErrorCode::invalid,
+                key_file + ": OPC UA needs an RSA key; this is " + std::string(EVP_PKEY_get0_type_name(key->get())));
   }
   X509* certificate = certificates->front().get();
   if (X509_check_private_key(certificate, key->get()) != 1) {
@@ -235,8 +244,9 @@ Result<Identity> load_identity(const std::string& certificate_file, const std::s
   }
   Identity out{describe(certificate), key_to_der(key->get())};
   if (out.certificate.application_uri.empty()) {
-    return fail(ErrorCode::invalid, certificate_file + ": names no application URI; OPC UA servers refuse such a certificate. "
-                                                       "Issue one whose subject alternative name has a URI entry");
+    return fail(ErrorCode::invalid, certificate_file +
+                                        ": names no application URI; OPC UA servers refuse such a certificate. "
+                                        "Issue one whose subject alternative name has a URI entry");
   }
   return out;
 }
@@ -290,7 +300,8 @@ Result<void> ServerTrust::add_authority(const std::string& file) {
   const auto certificates = load_certificates(file);
   if (!certificates) return std::unexpected(certificates.error());
   for (const X509Ptr& certificate : *certificates) {
-    if (X509_STORE_add_cert(impl_->store.get(), certificate.get()) != 1) return fail(ErrorCode::invalid, file + ": " + openssl_reason());
+    if (X509_STORE_add_cert(impl_->store.get(), certificate.get()) != 1)
+      return fail(ErrorCode::invalid, file + ": " + openssl_reason());
     ++impl_->authorities;
   }
   return {};
@@ -307,14 +318,16 @@ Result<void> ServerTrust::check(std::string_view der) const {
     if (pinned == certificate.der) return {};
   }
   if (empty()) {
-    return fail(ErrorCode::refused, "the server's " + how_to_trust(certificate) +
-                                        " is not trusted: compare the fingerprint with the server's own display, save the "
-                                        "certificate (`sallyport discover` shows it) and set server_certificate, or set trust_list");
+    return fail(ErrorCode::refused,
+                "the server's " + how_to_trust(certificate) +
+                    " is not trusted: compare the fingerprint with the server's own display, save the "
+                    "certificate (`sallyport discover` shows it) and set server_certificate, or set trust_list");
   }
   if (impl_->authorities == 0) {
-    return fail(ErrorCode::refused, "the server presents " + how_to_trust(certificate) +
-                                        ", which is not the one in server_certificate; if the server was given a new one, "
-                                        "replace the file");
+    return fail(ErrorCode::refused,
+                "the server presents " + how_to_trust(certificate) +
+                    ", which is not the one in server_certificate; if the server was given a new one, "
+                    "replace the file");
   }
   StackPtr chain(sk_X509_new_null());
   while (X509Ptr next = next_der(rest)) sk_X509_push(chain.get(), next.release());

@@ -13,7 +13,7 @@
 namespace sallyport::opcua {
 
 struct Certificate {
-  std::string der;              // the certificate alone, without its chain
+  std::string der;  // the certificate alone, without its chain
   std::string subject;
   std::string application_uri;  // URI of the subject alternative name; empty when it has none
   std::string sha256;           // fingerprint, lower-case hex
@@ -35,7 +35,7 @@ struct Identity {
 Result<Identity> load_identity(const std::string& certificate_file, const std::string& key_file);
 
 struct SelfSigned {
-  std::string name;             // CN
+  std::string name;  // CN
   std::string application_uri;
   std::vector<std::string> hosts;  // DNS names and IP addresses
   int days = 3650;

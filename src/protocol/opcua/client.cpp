@@ -17,7 +17,8 @@ constexpr std::uint32_t kIds[] = {UA_NS0ID_SERVER_SERVERCAPABILITIES_OPERATIONLI
 MonotonicTime now() { return MonotonicTime(std::chrono::steady_clock::now().time_since_epoch()); }
 
 std::uint32_t whole_milliseconds(Duration duration) {
-  return static_cast<std::uint32_t>(std::max<std::int64_t>(std::chrono::ceil<std::chrono::milliseconds>(duration).count(), 0));
+  return static_cast<std::uint32_t>(
+      std::max<std::int64_t>(std::chrono::ceil<std::chrono::milliseconds>(duration).count(), 0));
 }
 
 std::unexpected<Error> stopped() { return fail(ErrorCode::closed, "stopped"); }
@@ -25,16 +26,20 @@ std::unexpected<Error> stopped() { return fail(ErrorCode::closed, "stopped"); }
 Error service_error(UA_StatusCode code) {
   switch (code) {
     case UA_STATUSCODE_BADTIMEOUT:
-    case UA_STATUSCODE_BADREQUESTTIMEOUT: return {ErrorCode::timeout, status_text(code)};
+    case UA_STATUSCODE_BADREQUESTTIMEOUT:
+      return {ErrorCode::timeout, status_text(code)};
     case UA_STATUSCODE_BADCONNECTIONREJECTED:
     case UA_STATUSCODE_BADTOOMANYSESSIONS:
-    case UA_STATUSCODE_BADSERVERHALTED: return {ErrorCode::unavailable, status_text(code)};
+    case UA_STATUSCODE_BADSERVERHALTED:
+      return {ErrorCode::unavailable, status_text(code)};
     case UA_STATUSCODE_BADUSERACCESSDENIED:
     case UA_STATUSCODE_BADIDENTITYTOKENREJECTED:
     case UA_STATUSCODE_BADIDENTITYTOKENINVALID:
     case UA_STATUSCODE_BADSECURITYCHECKSFAILED:
-    case UA_STATUSCODE_BADCERTIFICATEUNTRUSTED: return {ErrorCode::refused, status_text(code)};
-    default: return {ErrorCode::closed, status_text(code)};
+    case UA_STATUSCODE_BADCERTIFICATEUNTRUSTED:
+      return {ErrorCode::refused, status_text(code)};
+    default:
+      return {ErrorCode::closed, status_text(code)};
   }
 }
 
@@ -82,7 +87,8 @@ bool no_opcua(UA_StatusCode code) {
 
 Error connect_error(const ClientOptions& options, UA_StatusCode code, bool channel_opened) {
   if (no_opcua(code) && !channel_opened) {
-    return {ErrorCode::unavailable, "what answers at " + options.endpoint + " is no OPC UA server (" + UA_StatusCode_name(code) + ")"};
+    return {ErrorCode::unavailable,
+            "what answers at " + options.endpoint + " is no OPC UA server (" + UA_StatusCode_name(code) + ")"};
   }
   return service_error(code);
 }
@@ -92,21 +98,27 @@ Error connect_error(const ClientOptions& options, UA_StatusCode code, bool chann
 std::string status_text(UA_StatusCode code) {
   const std::string name = UA_StatusCode_name(code);
   switch (code) {
-    case UA_STATUSCODE_BADCONNECTIONREJECTED: return "connection refused";
+    case UA_STATUSCODE_BADCONNECTIONREJECTED:
+      return "connection refused";
     case UA_STATUSCODE_BADCONNECTIONCLOSED:
     case UA_STATUSCODE_BADSECURECHANNELCLOSED:
     case UA_STATUSCODE_BADNOTCONNECTED:
-    case UA_STATUSCODE_BADSERVERNOTCONNECTED: return "connection closed by the server";
+    case UA_STATUSCODE_BADSERVERNOTCONNECTED:
+      return "connection closed by the server";
     case UA_STATUSCODE_BADTIMEOUT:
-    case UA_STATUSCODE_BADREQUESTTIMEOUT: return "the server does not answer (" + name + ")";
+    case UA_STATUSCODE_BADREQUESTTIMEOUT:
+      return "the server does not answer (" + name + ")";
     case UA_STATUSCODE_BADUSERACCESSDENIED:
     case UA_STATUSCODE_BADIDENTITYTOKENREJECTED:
-    case UA_STATUSCODE_BADIDENTITYTOKENINVALID: return "the server refuses user name or password (" + name + ")";
-    case UA_STATUSCODE_BADTOOMANYSESSIONS: return "the server has no session left (" + name + ")";
+    case UA_STATUSCODE_BADIDENTITYTOKENINVALID:
+      return "the server refuses user name or password (" + name + ")";
+    case UA_STATUSCODE_BADTOOMANYSESSIONS:
+      return "the server has no session left (" + name + ")";
     case UA_STATUSCODE_BADSECURITYCHECKSFAILED:
     case UA_STATUSCODE_BADCERTIFICATEUNTRUSTED:
       return "the server refuses our certificate (" + name + "); trust it there";
-    default: return name;
+    default:
+      return name;
   }
 }
 
@@ -129,7 +141,8 @@ Result<std::vector<Endpoint>> get_endpoints(const ClientOptions& options) {
     const UA_StatusCode state = UA_Client_run_iterate(asker.client, whole_milliseconds(kStep));
     if (answer.done && answer.response.responseHeader.serviceResult == UA_STATUSCODE_GOOD) {
       std::vector<Endpoint> out;
-      for (std::size_t i = 0; i < answer.response.endpointsSize; ++i) out.push_back(Endpoint::copy_of(answer.response.endpoints[i]));
+      for (std::size_t i = 0; i < answer.response.endpointsSize; ++i)
+        out.push_back(Endpoint::copy_of(answer.response.endpoints[i]));
       return out;
     }
     if (state != UA_STATUSCODE_GOOD) return std::unexpected(connect_error(options, state, opened));
@@ -141,14 +154,17 @@ Result<std::vector<Endpoint>> get_endpoints(const ClientOptions& options) {
     }
     if (channel != UA_SECURECHANNELSTATE_OPEN || asked) continue;
     opened = asked = true;
-    const UA_StatusCode sent = __UA_Client_AsyncService(asker.client, &request, &UA_TYPES[UA_TYPES_GETENDPOINTSREQUEST], on_endpoints,
-                                                        &UA_TYPES[UA_TYPES_GETENDPOINTSRESPONSE], &answer, nullptr);
+    const UA_StatusCode sent =
+        __UA_Client_AsyncService(asker.client, &request, &UA_TYPES[UA_TYPES_GETENDPOINTSREQUEST], on_endpoints,
+                                 &UA_TYPES[UA_TYPES_GETENDPOINTSRESPONSE], &answer, nullptr);
     asked = sent == UA_STATUSCODE_GOOD;
   }
-  return fail(ErrorCode::timeout, opened ? "the server does not answer" : "no OPC UA server answers at " + options.endpoint);
+  return fail(ErrorCode::timeout,
+              opened ? "the server does not answer" : "no OPC UA server answers at " + options.endpoint);
 }
 
-// --- Client ------------------------------------------------------------------------------------------------------------
+// --- Client
+// ------------------------------------------------------------------------------------------------------------
 
 struct Client::Pending {
   const UA_DataType* type = nullptr;
@@ -241,13 +257,15 @@ Result<void> Client::send(const void* request, const UA_DataType* request_type, 
   header.requestHandle = 0;
   pending_.push_back(std::make_unique<Pending>(Pending{response_type, std::move(done), false}));
   Pending* pending = pending_.back().get();
-  const UA_StatusCode sent = __UA_Client_AsyncService(client_, request, request_type, on_response, response_type, pending, nullptr);
+  const UA_StatusCode sent =
+      __UA_Client_AsyncService(client_, request, request_type, on_response, response_type, pending, nullptr);
   if (sent == UA_STATUSCODE_GOOD) return {};
   std::erase_if(pending_, [pending](const auto& held) { return held.get() == pending; });
   return std::unexpected(service_error(sent));
 }
 
-Result<void> Client::service(const void* request, const UA_DataType* request_type, void* response, const UA_DataType* response_type) {
+Result<void> Client::service(const void* request, const UA_DataType* request_type, void* response,
+                             const UA_DataType* response_type) {
   last_result_ = UA_STATUSCODE_BADCONNECTIONCLOSED;
   bool answered = false;
   const auto take = [&answered, response, size = response_type->memSize](void* from) {
@@ -257,7 +275,11 @@ Result<void> Client::service(const void* request, const UA_DataType* request_typ
   };
   auto waiting = std::make_shared<bool>(true);  // whether `response` is still there
   if (auto sent = send(request, request_type, response_type, options_.request_timeout,
-                       [take, waiting](void* from) { if (*waiting) take(from); }); !sent) return sent;
+                       [take, waiting](void* from) {
+                         if (*waiting) take(from);
+                       });
+      !sent)
+    return sent;
   const MonotonicTime deadline = now() + options_.request_timeout;
   while (!answered) {
     if (stopping() || now() >= deadline) {
@@ -277,7 +299,8 @@ Result<void> Client::service(const void* request, const UA_DataType* request_typ
   return {};
 }
 
-Result<void> Client::read_some(std::span<const UA_ReadValueId> what, UA_TimestampsToReturn timestamps, std::vector<DataValue>& out) {
+Result<void> Client::read_some(std::span<const UA_ReadValueId> what, UA_TimestampsToReturn timestamps,
+                               std::vector<DataValue>& out) {
   Owned<UA_ReadRequest, UA_TYPES_READREQUEST> request;
   request->timestampsToReturn = timestamps;
   request->nodesToRead = const_cast<UA_ReadValueId*>(what.data());  // borrowed
@@ -286,8 +309,10 @@ Result<void> Client::read_some(std::span<const UA_ReadValueId> what, UA_Timestam
   request->nodesToRead = nullptr;
   request->nodesToReadSize = 0;
   if (!response) return std::unexpected(response.error());
-  if ((*response)->resultsSize != what.size()) return fail(ErrorCode::malformed, "the server answered a read with another number of results");
-  for (std::size_t i = 0; i < what.size(); ++i) out.emplace_back(std::exchange((*response)->results[i], UA_DataValue{}));
+  if ((*response)->resultsSize != what.size())
+    return fail(ErrorCode::malformed, "the server answered a read with another number of results");
+  for (std::size_t i = 0; i < what.size(); ++i)
+    out.emplace_back(std::exchange((*response)->results[i], UA_DataValue{}));
   return {};
 }
 
@@ -337,7 +362,8 @@ Result<void> Client::read_limits() {
   std::uint32_t* into[] = {&limits_.nodes_per_read, &limits_.nodes_per_browse, &limits_.items_per_call};
   for (std::size_t i = 0; i < what.size(); ++i) {
     const UA_Variant& value = (*values)[i]->value;
-    if (UA_Variant_hasScalarType(&value, &UA_TYPES[UA_TYPES_UINT32])) *into[i] = *static_cast<const UA_UInt32*>(value.data);
+    if (UA_Variant_hasScalarType(&value, &UA_TYPES[UA_TYPES_UINT32]))
+      *into[i] = *static_cast<const UA_UInt32*>(value.data);
   }
   return {};
 }

@@ -1,6 +1,6 @@
-// A session with an OPC UA server over open62541, with its traps taken care of: it never reconnects behind our back, never
-// dials an address that the server suggests, checks the server's certificate before anything secret is sent, and gives up
-// when told to. One thread.
+// A session with an OPC UA server over open62541, with its traps taken care of: it never reconnects behind our back,
+// never dials an address that the server suggests, checks the server's certificate before anything secret is sent, and
+// gives up when told to. One thread.
 #pragma once
 
 #include <open62541/client.h>
@@ -40,16 +40,16 @@ struct Login {
 
 struct ClientOptions {
   std::string endpoint;
-  std::string name = "sallyport";         // session and log name
+  std::string name = "sallyport";  // session and log name
   Security security = {};
-  std::shared_ptr<const Identity> identity = {};   // needed unless security is none
-  std::shared_ptr<const ServerTrust> trust = {};   // null or empty: only security none connects
-  std::string server_uri = {};                     // when set, the application URI the server must have
+  std::shared_ptr<const Identity> identity = {};  // needed unless security is none
+  std::shared_ptr<const ServerTrust> trust = {};  // null or empty: only security none connects
+  std::string server_uri = {};                    // when set, the application URI the server must have
   std::optional<Login> login = {};
   bool allow_plaintext_password = false;
   Duration request_timeout = std::chrono::seconds(5);
   Duration session_timeout = std::chrono::seconds(30);
-  const std::atomic<bool>* stop = nullptr;    // when it turns true, whatever waits gives up with `closed`
+  const std::atomic<bool>* stop = nullptr;  // when it turns true, whatever waits gives up with `closed`
 };
 
 // What the server lets one do at once. 0 = no limit. (OPC 10000-5 §6.3.11)
@@ -78,18 +78,20 @@ class Client {
   // Non-empty when something about the connection deserves a word to the operator.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
-  // One request and its response, waited for. What else arrives meanwhile is handled. An error means that the service as
-  // a whole failed; a lost connection is `closed` or `timeout`.
+  // One request and its response, waited for. What else arrives meanwhile is handled. An error means that the service
+  // as a whole failed; a lost connection is `closed` or `timeout`.
   template <typename Response, std::size_t kResponse, typename Request, std::size_t kRequest>
   Result<Owned<Response, kResponse>> call(const Owned<Request, kRequest>& request) {
     Owned<Response, kResponse> response;
-    if (auto done = service(request.get(), Owned<Request, kRequest>::type(), response.get(), Owned<Response, kResponse>::type()); !done) {
+    if (auto done = service(request.get(), Owned<Request, kRequest>::type(), response.get(),
+                            Owned<Response, kResponse>::type());
+        !done) {
       return std::unexpected(done.error());
     }
     return response;
   }
-  // Sends without waiting; `done` is called once from iterate() or call(), with a response that lives for the call only,
-  // also when the connection is lost or the client destroyed. `timeout` bounds the wait.
+  // Sends without waiting; `done` is called once from iterate() or call(), with a response that lives for the call
+  // only, also when the connection is lost or the client destroyed. `timeout` bounds the wait.
   using ResponseHandler = std::function<void(void* response)>;
   Result<void> send(const void* request, const UA_DataType* request_type, const UA_DataType* response_type,
                     Duration timeout, ResponseHandler done);
@@ -112,8 +114,10 @@ class Client {
   explicit Client(ClientOptions options);
   Result<void> open(const Endpoint& endpoint);
   Result<void> read_limits();
-  Result<void> read_some(std::span<const UA_ReadValueId> what, UA_TimestampsToReturn timestamps, std::vector<DataValue>& out);
-  Result<void> service(const void* request, const UA_DataType* request_type, void* response, const UA_DataType* response_type);
+  Result<void> read_some(std::span<const UA_ReadValueId> what, UA_TimestampsToReturn timestamps,
+                         std::vector<DataValue>& out);
+  Result<void> service(const void* request, const UA_DataType* request_type, void* response,
+                       const UA_DataType* response_type);
   Result<void> alive() const;
   static void on_response(UA_Client*, void* pending, UA_UInt32, void* response);
 
@@ -132,8 +136,8 @@ class Client {
 
 // Text of a service result for a person: what it means where that is known, and its name.
 std::string status_text(UA_StatusCode code);
-// The library's log, bridged to ours at debug level: its warnings about every disconnect would frighten an operator, and
-// what matters is said by who uses it.
+// The library's log, bridged to ours at debug level: its warnings about every disconnect would frighten an operator,
+// and what matters is said by who uses it.
 UA_Logger make_logger();
 
 // Size of the next batch: the server's limit, or ours.

@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::string_view kPolicyPrefix = "http://opcfoundation.org/UA/SecurityPolicy#";
 constexpr std::string_view kBinaryTransport = "http://opcfoundation.org/UA-Profile/Transport/uatcp-uasc-uabinary";
-constexpr std::array<std::string_view, 3> kPolicies = {"Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"};
+constexpr std::array<std::string_view, 3> kPolicies = {"Basic256Sha256", "Aes128_Sha256_RsaOaep",
+                                                       "Aes256_Sha256_RsaPss"};
 constexpr std::uint32_t kMaxMessage = 64 * 1024 * 1024;
 constexpr std::uint32_t kMaxChunks = 16 * 1024;
 
@@ -31,10 +32,14 @@ std::string policy_name(std::string_view uri) {
 
 std::string mode_name(UA_MessageSecurityMode mode) {
   switch (mode) {
-    case UA_MESSAGESECURITYMODE_NONE: return "None";
-    case UA_MESSAGESECURITYMODE_SIGN: return "Sign";
-    case UA_MESSAGESECURITYMODE_SIGNANDENCRYPT: return "SignAndEncrypt";
-    default: return "Invalid";
+    case UA_MESSAGESECURITYMODE_NONE:
+      return "None";
+    case UA_MESSAGESECURITYMODE_SIGN:
+      return "Sign";
+    case UA_MESSAGESECURITYMODE_SIGNANDENCRYPT:
+      return "SignAndEncrypt";
+    default:
+      return "Invalid";
   }
 }
 
@@ -54,13 +59,15 @@ const Endpoint* find_endpoint(const Security& wanted, std::span<const Endpoint> 
   for (const Endpoint& endpoint : endpoints) {
     const std::string_view transport = view(endpoint->transportProfileUri);
     if (!transport.empty() && transport != kBinaryTransport) continue;  // some devices leave it empty
-    if (endpoint->securityMode != wanted.mode || policy_name(view(endpoint->securityPolicyUri)) != wanted.policy) continue;
+    if (endpoint->securityMode != wanted.mode || policy_name(view(endpoint->securityPolicyUri)) != wanted.policy)
+      continue;
     if (best == nullptr || endpoint->securityLevel > (*best)->securityLevel) best = &endpoint;
   }
   return best;
 }
 
-// How well a token policy suits; 0 = not at all. Passwords want encryption, anonymous users want no extra policy to load.
+// How well a token policy suits; 0 = not at all. Passwords want encryption, anonymous users want no extra policy to
+// load.
 int token_rank(const ClientOptions& options, std::string_view policy) {
   if (!known_policy(policy)) return 0;
   if (policy == options.security.policy && policy != "None") return 3;
@@ -73,7 +80,8 @@ Result<void> choose_token(const ClientOptions& options, const Endpoint& endpoint
   for (std::size_t i = 0; i < endpoint->userIdentityTokensSize; ++i) {
     const UA_UserTokenPolicy& token = endpoint->userIdentityTokens[i];
     // Without one of its own a token has the channel's policy. (OPC 10000-4 §7.41)
-    std::string policy = policy_name(view(token.securityPolicyUri.length != 0 ? token.securityPolicyUri : endpoint->securityPolicyUri));
+    std::string policy =
+        policy_name(view(token.securityPolicyUri.length != 0 ? token.securityPolicyUri : endpoint->securityPolicyUri));
     const int rank = token.tokenType == wanted ? token_rank(options, policy) : 0;
     if (rank <= best) continue;
     best = rank;
@@ -81,9 +89,11 @@ Result<void> choose_token(const ClientOptions& options, const Endpoint& endpoint
     choice.token_policy = std::move(policy);
   }
   if (best != 0) return {};
-  if (options.login) return fail(ErrorCode::refused, "the server takes no user name and password with security = \"" + to_string(options.security) + "\"");
-  return fail(ErrorCode::refused, "the server takes no anonymous users with security = \"" + to_string(options.security) +
-                                      "\"; set username and password_file");
+  if (options.login)
+    return fail(ErrorCode::refused,
+                "the server takes no user name and password with security = \"" + to_string(options.security) + "\"");
+  return fail(ErrorCode::refused, "the server takes no anonymous users with security = \"" +
+                                      to_string(options.security) + "\"; set username and password_file");
 }
 
 Result<void> check_password_safety(const ClientOptions& options, Choice& choice) {
@@ -91,12 +101,14 @@ Result<void> check_password_safety(const ClientOptions& options, Choice& choice)
   const bool encrypted_channel = options.security.mode == UA_MESSAGESECURITYMODE_SIGNANDENCRYPT;
   if (choice.token_policy == "None" && !encrypted_channel) {
     if (!options.allow_plaintext_password) {
-      return fail(ErrorCode::refused, "the server wants the password in plain text over an unencrypted connection; use a "
-                                      "security with SignAndEncrypt, or set allow_plaintext_password = true");
+      return fail(ErrorCode::refused,
+                  "the server wants the password in plain text over an unencrypted connection; use a "
+                  "security with SignAndEncrypt, or set allow_plaintext_password = true");
     }
     choice.warnings.emplace_back("the password travels in plain text");
   } else if (options.security.none() && (!options.trust || options.trust->empty())) {
-    choice.warnings.emplace_back("the password is encrypted for a server certificate that nobody checked; set server_certificate");
+    choice.warnings.emplace_back(
+        "the password is encrypted for a server certificate that nobody checked; set server_certificate");
   }
   return {};
 }
@@ -109,13 +121,15 @@ Result<void> check_certificate(const ClientOptions& options, const Endpoint& end
   const auto certificate = read_certificate(view(endpoint->serverCertificate));
   if (!certificate) return std::unexpected(certificate.error());
   const ServerTrust nothing;
-  if (auto trusted = (options.trust ? *options.trust : nothing).check(view(endpoint->serverCertificate)); !trusted) return trusted;
+  if (auto trusted = (options.trust ? *options.trust : nothing).check(view(endpoint->serverCertificate)); !trusted)
+    return trusted;
   if (options.server_uri.empty() || certificate->application_uri == options.server_uri) return {};
-  return fail(ErrorCode::refused, "the server's certificate is for '" + printable(certificate->application_uri) + "', not for '" +
-                                      options.server_uri + "' as server_uri says");
+  return fail(ErrorCode::refused, "the server's certificate is for '" + printable(certificate->application_uri) +
+                                      "', not for '" + options.server_uri + "' as server_uri says");
 }
 
-UA_StatusCode make_policy(std::string_view name, UA_SecurityPolicy* policy, const Identity& identity, const UA_Logger* logger) {
+UA_StatusCode make_policy(std::string_view name, UA_SecurityPolicy* policy, const Identity& identity,
+                          const UA_Logger* logger) {
   const UA_ByteString certificate = borrow(identity.certificate.der);
   const UA_ByteString key = borrow(identity.private_key);
   if (name == "Basic256Sha256") return UA_SecurityPolicy_Basic256Sha256(policy, certificate, key, logger);
@@ -124,19 +138,21 @@ UA_StatusCode make_policy(std::string_view name, UA_SecurityPolicy* policy, cons
 }
 
 // Appends one policy to an array as the library keeps them.
-Result<void> add_policy(std::string_view name, UA_SecurityPolicy*& policies, std::size_t& size, const Identity& identity,
-                        const UA_Logger* logger) {
+Result<void> add_policy(std::string_view name, UA_SecurityPolicy*& policies, std::size_t& size,
+                        const Identity& identity, const UA_Logger* logger) {
   auto* grown = static_cast<UA_SecurityPolicy*>(UA_realloc(policies, (size + 1) * sizeof(UA_SecurityPolicy)));
   if (grown == nullptr) return fail(ErrorCode::limit, "out of memory");
   policies = grown;
   const UA_StatusCode made = make_policy(name, &policies[size], identity, logger);
-  if (made != UA_STATUSCODE_GOOD) return fail(ErrorCode::invalid, "the certificate cannot be used with " + std::string(name) + ": " + UA_StatusCode_name(made));
+  if (made != UA_STATUSCODE_GOOD)
+    return fail(ErrorCode::invalid,
+                "the certificate cannot be used with " + std::string(name) + ": " + UA_StatusCode_name(made));
   ++size;
   return {};
 }
 
 void log_line(void*, UA_LogLevel level, UA_LogCategory, const char* format, va_list arguments) {
-  const log::Level ours = level >= UA_LOGLEVEL_FATAL ? log::Level::error
+  const log::Level ours = level >= UA_LOGLEVEL_FATAL  ? log::Level::error
                           : level >= UA_LOGLEVEL_INFO ? log::Level::debug
                                                       : log::Level::trace;
   if (!log::enabled(ours)) return;
@@ -165,8 +181,10 @@ Result<Security> parse_security(std::string_view text) {
     if (mode == "Sign") return Security{std::string(policy), UA_MESSAGESECURITYMODE_SIGN};
     if (mode == "SignAndEncrypt") return Security{std::string(policy), UA_MESSAGESECURITYMODE_SIGNANDENCRYPT};
   }
-  return fail(ErrorCode::invalid, "'" + std::string(text) + "' is no security: expected \"none\", or Basic256Sha256, "
-                                  "Aes128_Sha256_RsaOaep or Aes256_Sha256_RsaPss followed by /Sign or /SignAndEncrypt");
+  return fail(ErrorCode::invalid,
+              "'" + std::string(text) +
+                  "' is no security: expected \"none\", or Basic256Sha256, "
+                  "Aes128_Sha256_RsaOaep or Aes256_Sha256_RsaPss followed by /Sign or /SignAndEncrypt");
 }
 
 Result<void> check_endpoint_url(std::string_view url) {
@@ -174,10 +192,13 @@ Result<void> check_endpoint_url(std::string_view url) {
   UA_String host{}, path{};
   UA_UInt16 port = 4840;
   if (!url.starts_with("opc.tcp://")) {
-    return fail(ErrorCode::invalid, "'" + std::string(url) + "' must begin with opc.tcp://, as in opc.tcp://10.0.0.5:4840");
+    return fail(ErrorCode::invalid,
+                "'" + std::string(url) + "' must begin with opc.tcp://, as in opc.tcp://10.0.0.5:4840");
   }
   if (UA_parseEndpointUrl(&borrowed, &host, &port, &path) != UA_STATUSCODE_GOOD || host.length == 0 || port == 0) {
-    return fail(ErrorCode::invalid, "'" + std::string(url) + "' is no endpoint; expected opc.tcp://host:port, as in opc.tcp://10.0.0.5:4840");
+    return fail(
+        ErrorCode::invalid,
+        "'" + std::string(url) + "' is no endpoint; expected opc.tcp://host:port, as in opc.tcp://10.0.0.5:4840");
   }
   return {};
 }
@@ -185,7 +206,8 @@ Result<void> check_endpoint_url(std::string_view url) {
 Result<Choice> choose_endpoint(const ClientOptions& options, std::span<const Endpoint> endpoints) {
   const Endpoint* found = find_endpoint(options.security, endpoints);
   if (found == nullptr) {
-    return fail(ErrorCode::refused, "the server does not offer security = \"" + to_string(options.security) + "\"; it offers " + offered(endpoints));
+    return fail(ErrorCode::refused, "the server does not offer security = \"" + to_string(options.security) +
+                                        "\"; it offers " + offered(endpoints));
   }
   if (auto trusted = check_certificate(options, *found); !trusted) return std::unexpected(trusted.error());
   Choice choice;
@@ -228,19 +250,26 @@ Result<void> apply_choice(UA_ClientConfig& config, const ClientOptions& options,
   std::shared_ptr<const Identity> identity = options.identity;
   if (!identity && choice.token_policy != "None") {
     // Encrypting a password needs only the server's key, but the library insists on one of ours.
-    auto made = make_self_signed({.name = "sallyport", .application_uri = "urn:sallyport:" + options.name, .hosts = {}, .days = 1});
+    auto made = make_self_signed(
+        {.name = "sallyport", .application_uri = "urn:sallyport:" + options.name, .hosts = {}, .days = 1});
     if (!made) return std::unexpected(made.error());
     identity = std::make_shared<const Identity>(std::move(*made));
   }
-  if (!options.security.none() && !identity) return fail(ErrorCode::invalid, "security needs certificate and private_key");
+  if (!options.security.none() && !identity)
+    return fail(ErrorCode::invalid, "security needs certificate and private_key");
   std::vector<std::string> policies;  // besides None, which is there
   if (channel_policy != "None") policies.push_back(channel_policy);
   if (choice.token_policy != "None" && choice.token_policy != channel_policy) policies.push_back(choice.token_policy);
   for (const std::string& policy : policies) {
-    if (auto done = add_policy(policy, config.securityPolicies, config.securityPoliciesSize, *identity, config.logging); !done) return done;
+    if (auto done = add_policy(policy, config.securityPolicies, config.securityPoliciesSize, *identity, config.logging);
+        !done)
+      return done;
   }
   if (choice.token_policy != "None") {
-    if (auto done = add_policy(choice.token_policy, config.authSecurityPolicies, config.authSecurityPoliciesSize, *identity, config.logging); !done) return done;
+    if (auto done = add_policy(choice.token_policy, config.authSecurityPolicies, config.authSecurityPoliciesSize,
+                               *identity, config.logging);
+        !done)
+      return done;
   }
   if (options.login) {
     UA_ClientConfig_setAuthenticationUsername(&config, options.login->user.c_str(), options.login->password.c_str());

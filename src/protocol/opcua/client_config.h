@@ -1,4 +1,5 @@
-// How a client is set up: endpoint and user token chosen, certificate checked, security policies made. Used by client.cpp.
+// How a client is set up: endpoint and user token chosen, certificate checked, security policies made. Used by
+// client.cpp.
 #pragma once
 
 #include <span>
@@ -8,9 +9,9 @@
 namespace sallyport::opcua {
 
 struct Choice {
-  Endpoint endpoint;                      // with our address in place of the one the server suggests
-  UA_UserTokenPolicy token{};             // inside the caller's endpoints
-  std::string token_policy;               // security policy for the password; "None" = in plain text
+  Endpoint endpoint;           // with our address in place of the one the server suggests
+  UA_UserTokenPolicy token{};  // inside the caller's endpoints
+  std::string token_policy;    // security policy for the password; "None" = in plain text
   std::vector<std::string> warnings;
 };
 

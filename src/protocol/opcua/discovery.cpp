@@ -65,7 +65,7 @@ DiscoveredNode describe_node(const Reference& reference, const NamespaceTable& n
 }
 
 struct Level {
-  std::vector<UA_NodeId> ids;          // borrowed from the references below
+  std::vector<UA_NodeId> ids;  // borrowed from the references below
   std::vector<DiscoveredNode*> nodes;
 };
 

@@ -22,9 +22,12 @@ std::optional<T> parse_number(std::string_view text) {
 void append_uri(std::string& out, std::string_view uri) {
   out += "nsu=";
   for (const char c : uri) {
-    if (c == '%') out += "%25";
-    else if (c == ';') out += "%3B";
-    else out += c;
+    if (c == '%')
+      out += "%25";
+    else if (c == ';')
+      out += "%3B";
+    else
+      out += c;
   }
   out += ';';
 }
@@ -45,18 +48,25 @@ std::string unescape_uri(std::string_view text) {
 
 std::string format_guid(const UA_Guid& guid) {
   char text[37];
-  std::snprintf(text, sizeof text, "%08x-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x", guid.data1, guid.data2, guid.data3,
-                guid.data4[0], guid.data4[1], guid.data4[2], guid.data4[3], guid.data4[4], guid.data4[5], guid.data4[6],
-                guid.data4[7]);
+  std::snprintf(text, sizeof text, "%08x-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x", guid.data1, guid.data2,
+                guid.data3, guid.data4[0], guid.data4[1], guid.data4[2], guid.data4[3], guid.data4[4], guid.data4[5],
+                guid.data4[6], guid.data4[7]);
   return text;
 }
 
 void append_identifier(std::string& out, const UA_NodeId& id) {
   switch (id.identifierType) {
-    case UA_NODEIDTYPE_NUMERIC: out += "i=" + std::to_string(id.identifier.numeric); return;
-    case UA_NODEIDTYPE_STRING: (out += "s=") += view(id.identifier.string); return;
-    case UA_NODEIDTYPE_GUID: out += "g=" + format_guid(id.identifier.guid); return;
-    case UA_NODEIDTYPE_BYTESTRING: break;
+    case UA_NODEIDTYPE_NUMERIC:
+      out += "i=" + std::to_string(id.identifier.numeric);
+      return;
+    case UA_NODEIDTYPE_STRING:
+      (out += "s=") += view(id.identifier.string);
+      return;
+    case UA_NODEIDTYPE_GUID:
+      out += "g=" + format_guid(id.identifier.guid);
+      return;
+    case UA_NODEIDTYPE_BYTESTRING:
+      break;
   }
   out += "b=";
   UA_String base64{};
@@ -95,8 +105,9 @@ Result<std::uint16_t> find_namespace(std::string_view uri, const NamespaceTable&
 Result<UA_NodeId> parse_identifier(std::string_view whole, std::string_view text) {
   UA_NodeId id{};
   if (text.starts_with("ns=")) {
-    return bad_node_id(whole, "namespace indexes change when a server restarts, so the namespace must be given by URI "
-                              "(`sallyport discover` shows it)");
+    return bad_node_id(whole,
+                       "namespace indexes change when a server restarts, so the namespace must be given by URI "
+                       "(`sallyport discover` shows it)");
   }
   if (text.size() < 2 || text[1] != '=') return bad_node_id(whole, "expected i=, s=, g= or b=");
   const std::string_view value = text.substr(2);
@@ -124,7 +135,8 @@ Result<UA_NodeId> parse_identifier(std::string_view whole, std::string_view text
       }
       return id;
     }
-    default: return bad_node_id(whole, "expected i=, s=, g= or b=");
+    default:
+      return bad_node_id(whole, "expected i=, s=, g= or b=");
   }
 }
 
@@ -176,7 +188,8 @@ std::string format_expanded_node_id(const UA_ExpandedNodeId& id, const Namespace
 std::string format_qualified_name(const UA_QualifiedName& name, const NamespaceTable& namespaces) {
   std::string out;
   // A name of namespace 0 that looks like a prefix needs one of its own.
-  if (name.namespaceIndex != 0 || view(name.name).starts_with("nsu=")) append_uri(out, namespaces.uri(name.namespaceIndex));
+  if (name.namespaceIndex != 0 || view(name.name).starts_with("nsu="))
+    append_uri(out, namespaces.uri(name.namespaceIndex));
   return out += view(name.name);
 }
 
@@ -208,8 +221,10 @@ Result<UA_ExpandedNodeId> parse_expanded_node_id(std::string_view text, const Na
   if (!id) return std::unexpected(id.error());
   out.nodeId = *id;
   const auto index = namespaces.index(prefixed->uri);
-  if (index && out.serverIndex == 0) out.nodeId.namespaceIndex = *index;
-  else out.namespaceUri = copy_string(prefixed->uri);  // another server's, or unknown here: by URI
+  if (index && out.serverIndex == 0)
+    out.nodeId.namespaceIndex = *index;
+  else
+    out.namespaceUri = copy_string(prefixed->uri);  // another server's, or unknown here: by URI
   return out;
 }
 

@@ -16,7 +16,8 @@ std::int32_t unece(const char* code) {
   return out;
 }
 
-Signal analog(std::string path, std::string description, std::string unit, const char* code, double low, double high, double value) {
+Signal analog(std::string path, std::string description, std::string unit, const char* code, double low, double high,
+              double value) {
   return {std::move(path), std::move(description), SignalKind::analog, std::move(unit), unece(code), low, high, value};
 }
 

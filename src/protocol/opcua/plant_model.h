@@ -11,13 +11,13 @@ namespace sallyport::opcua {
 enum class SignalKind : std::uint8_t { analog, flag, mode, counter };
 
 struct Signal {
-  std::string path;         // below the start node: "PumpStation1/Pump1/Speed"
+  std::string path;  // below the start node: "PumpStation1/Pump1/Speed"
   std::string description;
   SignalKind kind = SignalKind::analog;
-  std::string unit;         // display text; analog only
+  std::string unit;             // display text; analog only
   std::int32_t unit_code = -1;  // UNECE code as OPC UA wants it (OPC 10000-8 §5.6.3)
   double low = 0, high = 100;
-  double value = 0;         // flag: 0 or 1; mode: 0 off, 1 manual, 2 automatic
+  double value = 0;  // flag: 0 or 1; mode: 0 off, 1 manual, 2 automatic
 };
 
 class PlantModel {
@@ -32,8 +32,12 @@ class PlantModel {
   std::size_t walk_next();
 
  private:
-  struct Pump { std::size_t speed, current, vibration, temperature, running, mode, starts; };
-  struct Tank { std::size_t level, temperature, high; };
+  struct Pump {
+    std::size_t speed, current, vibration, temperature, running, mode, starts;
+  };
+  struct Tank {
+    std::size_t level, temperature, high;
+  };
   std::size_t add(Signal signal);
   void add_pump(int number);
   void add_tank(int number);

@@ -65,9 +65,9 @@ struct PlantServer::Impl {
   UA_Logger logger = make_logger();
   UA_Server* server = nullptr;
   UA_UInt16 ns = 0;
-  std::vector<NodeId> nodes;                // by signal
-  std::map<std::string, NodeId> folders;    // by path
-  double owed = 0;                          // changes of further tags that are due
+  std::vector<NodeId> nodes;              // by signal
+  std::map<std::string, NodeId> folders;  // by path
+  double owed = 0;                        // changes of further tags that are due
   MonotonicTime last_tick{}, next_step{};
   std::atomic<bool> stop{false}, running{false};
   std::atomic<bool> resting{false};
@@ -92,8 +92,10 @@ Result<void> PlantServer::Impl::secure(UA_ServerConfig& config) {
                                                   : "http://opcfoundation.org/UA/SecurityPolicy#None");
   done |= UA_AccessControl_default(&config, !users, users ? &token : nullptr, users ? 1 : 0, users ? &login : nullptr);
   config.securityPolicyNoneDiscoveryOnly = !options.allow_none;
-  done |= options.allow_none ? UA_ServerConfig_addAllEndpoints(&config) : UA_ServerConfig_addAllSecureEndpoints(&config);
-  if (done != UA_STATUSCODE_GOOD) return fail(ErrorCode::invalid, std::string("cannot set up the server's security: ") + UA_StatusCode_name(done));
+  done |=
+      options.allow_none ? UA_ServerConfig_addAllEndpoints(&config) : UA_ServerConfig_addAllSecureEndpoints(&config);
+  if (done != UA_STATUSCODE_GOOD)
+    return fail(ErrorCode::invalid, std::string("cannot set up the server's security: ") + UA_StatusCode_name(done));
   return {};
 }
 
@@ -119,7 +121,8 @@ void PlantServer::Impl::limit(UA_ServerConfig& config) const {
 
 Result<void> PlantServer::Impl::configure(UA_ServerConfig& config) {
   config.logging = &logger;
-  if (UA_ServerConfig_setBasics_withPort(&config, options.port) != UA_STATUSCODE_GOOD) return fail(ErrorCode::internal, "cannot configure the server");
+  if (UA_ServerConfig_setBasics_withPort(&config, options.port) != UA_STATUSCODE_GOOD)
+    return fail(ErrorCode::internal, "cannot configure the server");
   UA_Array_delete(config.serverUrls, config.serverUrlsSize, &UA_TYPES[UA_TYPES_STRING]);
   config.serverUrls = static_cast<UA_String*>(UA_Array_new(1, &UA_TYPES[UA_TYPES_STRING]));
   config.serverUrls[0] = copy_string("opc.tcp://" + options.address + ":" + std::to_string(options.port));
@@ -152,7 +155,8 @@ UA_NodeId PlantServer::Impl::folder(const std::string& path) {
   return *(folders[path] = std::move(made));
 }
 
-UA_StatusCode PlantServer::Impl::property(const UA_NodeId& parent, const char* name, const UA_Variant& value, const UA_DataType& type) {
+UA_StatusCode PlantServer::Impl::property(const UA_NodeId& parent, const char* name, const UA_Variant& value,
+                                          const UA_DataType& type) {
   UA_VariableAttributes attributes = UA_VariableAttributes_default;
   attributes.displayName = localized(name);
   attributes.dataType = type.typeId;
@@ -164,7 +168,8 @@ UA_StatusCode PlantServer::Impl::property(const UA_NodeId& parent, const char* n
   }
   attributes.value = value;
   return UA_Server_addVariableNode(server, UA_NODEID_NUMERIC(ns, 0), parent, UA_NODEID_NUMERIC(0, UA_NS0ID_HASPROPERTY),
-                                   UA_QualifiedName{0, borrow(name)}, UA_NODEID_NUMERIC(0, UA_NS0ID_PROPERTYTYPE), attributes, nullptr, nullptr);
+                                   UA_QualifiedName{0, borrow(name)}, UA_NODEID_NUMERIC(0, UA_NS0ID_PROPERTYTYPE),
+                                   attributes, nullptr, nullptr);
 }
 
 namespace {
@@ -199,10 +204,14 @@ UA_Variant borrow_value(const Signal& signal, Storage& storage) {
 
 std::uint32_t type_definition(SignalKind kind) {
   switch (kind) {
-    case SignalKind::analog: return UA_NS0ID_ANALOGITEMTYPE;
-    case SignalKind::flag: return UA_NS0ID_TWOSTATEDISCRETETYPE;
-    case SignalKind::mode: return UA_NS0ID_MULTISTATEDISCRETETYPE;
-    case SignalKind::counter: break;
+    case SignalKind::analog:
+      return UA_NS0ID_ANALOGITEMTYPE;
+    case SignalKind::flag:
+      return UA_NS0ID_TWOSTATEDISCRETETYPE;
+    case SignalKind::mode:
+      return UA_NS0ID_MULTISTATEDISCRETETYPE;
+    case SignalKind::counter:
+      break;
   }
   return UA_NS0ID_BASEDATAVARIABLETYPE;
 }
@@ -217,7 +226,8 @@ UA_StatusCode PlantServer::Impl::properties(const UA_NodeId& node, const Signal&
     UA_Range range{signal.low, signal.high};
     UA_Variant_setScalar(&value, &range, &UA_TYPES[UA_TYPES_RANGE]);
     done |= property(node, "EURange", value, UA_TYPES[UA_TYPES_RANGE]);
-    UA_EUInformation unit{borrow("http://www.opcfoundation.org/UA/units/un/cefact"), signal.unit_code, localized(signal.unit), localized(signal.unit)};
+    UA_EUInformation unit{borrow("http://www.opcfoundation.org/UA/units/un/cefact"), signal.unit_code,
+                          localized(signal.unit), localized(signal.unit)};
     UA_Variant_setScalar(&value, &unit, &UA_TYPES[UA_TYPES_EUINFORMATION]);
     done |= property(node, "EngineeringUnits", value, UA_TYPES[UA_TYPES_EUINFORMATION]);
   } else if (signal.kind == SignalKind::flag) {
@@ -248,10 +258,11 @@ UA_StatusCode PlantServer::Impl::add(const Signal& signal) {
   attributes.valueRank = UA_VALUERANK_SCALAR;
   attributes.accessLevel = UA_ACCESSLEVELMASK_READ;
   NodeId made;
-  UA_StatusCode done = UA_Server_addNode_begin(server, UA_NODECLASS_VARIABLE, UA_NodeId{ns, UA_NODEIDTYPE_STRING, {.string = borrow(id)}}, parent,
-                                               UA_NODEID_NUMERIC(0, UA_NS0ID_HASCOMPONENT), UA_QualifiedName{ns, borrow(name)},
-                                               UA_NODEID_NUMERIC(0, type_definition(signal.kind)), &attributes,
-                                               &UA_TYPES[UA_TYPES_VARIABLEATTRIBUTES], nullptr, made.get());
+  UA_StatusCode done = UA_Server_addNode_begin(
+      server, UA_NODECLASS_VARIABLE, UA_NodeId{ns, UA_NODEIDTYPE_STRING, {.string = borrow(id)}}, parent,
+      UA_NODEID_NUMERIC(0, UA_NS0ID_HASCOMPONENT), UA_QualifiedName{ns, borrow(name)},
+      UA_NODEID_NUMERIC(0, type_definition(signal.kind)), &attributes, &UA_TYPES[UA_TYPES_VARIABLEATTRIBUTES], nullptr,
+      made.get());
   done |= properties(*made, signal);
   done |= UA_Server_addNode_finish(server, *made);
   nodes.push_back(std::move(made));
@@ -269,7 +280,8 @@ Result<void> PlantServer::Impl::build() {
   ns = UA_Server_addNamespace(server, kPlantNamespace);
   UA_StatusCode done = UA_STATUSCODE_GOOD;
   for (const Signal& signal : model.signals()) done |= add(signal);
-  if (done != UA_STATUSCODE_GOOD) return fail(ErrorCode::internal, std::string("cannot build the plant: ") + UA_StatusCode_name(done));
+  if (done != UA_STATUSCODE_GOOD)
+    return fail(ErrorCode::internal, std::string("cannot build the plant: ") + UA_StatusCode_name(done));
   for (std::size_t i = 0; i < model.signals().size(); ++i) write(i);  // with a source time from the start
   return {};
 }
@@ -309,10 +321,13 @@ PlantServer::~PlantServer() = default;
 
 Result<std::unique_ptr<PlantServer>> PlantServer::make(PlantOptions options) {
   if (options.tags > 1'000'000) return fail(ErrorCode::invalid, "at most 1,000,000 further tags");
-  if (options.rate < 0 || options.rate > 10e6) return fail(ErrorCode::invalid, "rate must be 0 to 10,000,000 changes per second");
+  if (options.rate < 0 || options.rate > 10e6)
+    return fail(ErrorCode::invalid, "rate must be 0 to 10,000,000 changes per second");
   if (options.interval < kTick) return fail(ErrorCode::invalid, "interval must be 50ms or more");
-  if (options.user.empty() != options.password.empty()) return fail(ErrorCode::invalid, "user and password go together");
-  if (!options.allow_none && !options.identity) return fail(ErrorCode::invalid, "a server without security None needs a certificate");
+  if (options.user.empty() != options.password.empty())
+    return fail(ErrorCode::invalid, "user and password go together");
+  if (!options.allow_none && !options.identity)
+    return fail(ErrorCode::invalid, "a server without security None needs a certificate");
   if (options.port == 0) {
     const auto port = free_port();
     if (!port) return std::unexpected(port.error());

@@ -1,5 +1,5 @@
-// An OPC UA server that plays a small pump station, for `sallyport simulate`, the demo and tests: pumps, tanks, and as many
-// further analog tags as wanted. Namespace urn:sallyport:plant, start node "nsu=urn:sallyport:plant;s=Plant".
+// An OPC UA server that plays a small pump station, for `sallyport simulate`, the demo and tests: pumps, tanks, and as
+// many further analog tags as wanted. Namespace urn:sallyport:plant, start node "nsu=urn:sallyport:plant;s=Plant".
 #pragma once
 
 #include <atomic>
@@ -17,15 +17,15 @@ inline constexpr const char* kPlantNamespace = "urn:sallyport:plant";
 inline constexpr const char* kPlantStartNode = "nsu=urn:sallyport:plant;s=Plant";
 
 struct PlantOptions {
-  std::string address = "127.0.0.1";   // where to listen; empty = everywhere
-  std::uint16_t port = 4840;           // 0: any free port
-  std::uint32_t tags = 0;              // further analog tags, Plant/Tags/T00001 …
-  double rate = 100;                   // changes per second over all further tags
+  std::string address = "127.0.0.1";                   // where to listen; empty = everywhere
+  std::uint16_t port = 4840;                           // 0: any free port
+  std::uint32_t tags = 0;                              // further analog tags, Plant/Tags/T00001 …
+  double rate = 100;                                   // changes per second over all further tags
   Duration interval = std::chrono::milliseconds(500);  // how often the pump station moves
   std::uint64_t seed = 1;
   std::shared_ptr<const Identity> identity = {};  // when set: the three current policies besides None
-  bool allow_none = true;              // endpoints without security
-  std::string user = {}, password = {};          // when set, no anonymous users
+  bool allow_none = true;                         // endpoints without security
+  std::string user = {}, password = {};           // when set, no anonymous users
   std::uint16_t max_sessions = 20;
 };
 
@@ -39,11 +39,11 @@ class PlantServer {
 
   // Listens and simulates until stop(). Fails when the address is in use. The calling thread becomes the server's.
   Result<void> run();
-  void stop();                   // Any thread; also before run().
-  void rest(bool on);            // Any thread. Nothing changes while it rests; the server goes on answering.
-  bool running() const;          // Any thread. Listening now.
-  std::string endpoint() const;  // "opc.tcp://127.0.0.1:4840"; with port 0 known from make() on
-  std::uint64_t changes() const; // Any thread. Values written so far.
+  void stop();                    // Any thread; also before run().
+  void rest(bool on);             // Any thread. Nothing changes while it rests; the server goes on answering.
+  bool running() const;           // Any thread. Listening now.
+  std::string endpoint() const;   // "opc.tcp://127.0.0.1:4840"; with port 0 known from make() on
+  std::uint64_t changes() const;  // Any thread. Values written so far.
   std::uint32_t points() const;
 
  private:

@@ -103,8 +103,10 @@ TEST(PlantServer, TakesThePoliciesWhenItHasACertificate) {
   ASSERT_TRUE(trust->pin(save(server_identity, "plant_server_test")));
   for (const char* policy : {"Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"}) {
     for (const char* mode : {"/Sign", "/SignAndEncrypt"}) {
-      ClientOptions options{.endpoint = plant.server->endpoint(), .security = *parse_security(std::string(policy) + mode),
-                            .identity = client_identity, .trust = trust};
+      ClientOptions options{.endpoint = plant.server->endpoint(),
+                            .security = *parse_security(std::string(policy) + mode),
+                            .identity = client_identity,
+                            .trust = trust};
       const auto client = Client::connect(options);
       ASSERT_TRUE(client) << policy << mode << ": " << client.error().message;
       EXPECT_EQ((*client)->security_text(), std::string(policy) + mode);
@@ -115,12 +117,14 @@ TEST(PlantServer, TakesThePoliciesWhenItHasACertificate) {
 TEST(OpcUaClient, RefusesAServerThatNobodyTrustsAndSaysHowTo) {
   const auto server_identity = identity("urn:sallyport:test:plant");
   RunningPlant plant({.identity = server_identity});
-  ClientOptions options{.endpoint = plant.server->endpoint(), .security = *parse_security("Basic256Sha256/SignAndEncrypt"),
+  ClientOptions options{.endpoint = plant.server->endpoint(),
+                        .security = *parse_security("Basic256Sha256/SignAndEncrypt"),
                         .identity = identity("urn:sallyport:test:client")};
   auto refused = Client::connect(options);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::refused);
-  EXPECT_NE(refused.error().message.find(server_identity->certificate.sha256), std::string::npos) << refused.error().message;
+  EXPECT_NE(refused.error().message.find(server_identity->certificate.sha256), std::string::npos)
+      << refused.error().message;
   EXPECT_NE(refused.error().message.find("server_certificate"), std::string::npos);
 
   auto other = std::make_shared<ServerTrust>();
@@ -128,7 +132,8 @@ TEST(OpcUaClient, RefusesAServerThatNobodyTrustsAndSaysHowTo) {
   options.trust = other;
   refused = Client::connect(options);
   ASSERT_FALSE(refused);
-  EXPECT_NE(refused.error().message.find("not the one in server_certificate"), std::string::npos) << refused.error().message;
+  EXPECT_NE(refused.error().message.find("not the one in server_certificate"), std::string::npos)
+      << refused.error().message;
 
   auto authority = std::make_shared<ServerTrust>();
   ASSERT_TRUE(authority->add_authority(save(identity("urn:other"), "plant_server_test_authority")));
@@ -149,7 +154,8 @@ TEST(OpcUaClient, LogsInWithPasswordOnlyWhenItStaysSecret) {
   options.login = Login{"engineer", "wrong"};
   auto refused = Client::connect(options);
   ASSERT_FALSE(refused);
-  EXPECT_NE(refused.error().message.find("refuses user name or password"), std::string::npos) << refused.error().message;
+  EXPECT_NE(refused.error().message.find("refuses user name or password"), std::string::npos)
+      << refused.error().message;
   options.login.reset();
   refused = Client::connect(options);
   ASSERT_FALSE(refused);
@@ -173,9 +179,12 @@ TEST(OpcUaClient, SaysSoWhenNothingOrSomethingElseAnswers) {
 }
 
 TEST(OpcUaClient, ChecksEndpointAndSecurityText) {
-  for (const char* good : {"opc.tcp://10.0.0.5:4840", "opc.tcp://plc7", "opc.tcp://[::1]:4840/path"}) EXPECT_TRUE(check_endpoint_url(good)) << good;
-  for (const char* bad : {"", "10.0.0.5:4840", "http://x", "opc.tcp://", "opc.tcp://x:port", "opc.tcp://x:99999"}) EXPECT_FALSE(check_endpoint_url(bad)) << bad;
-  for (const char* bad : {"", "Basic256/Sign", "Basic256Sha256", "Basic256Sha256/None", "sign"}) EXPECT_FALSE(parse_security(bad)) << bad;
+  for (const char* good : {"opc.tcp://10.0.0.5:4840", "opc.tcp://plc7", "opc.tcp://[::1]:4840/path"})
+    EXPECT_TRUE(check_endpoint_url(good)) << good;
+  for (const char* bad : {"", "10.0.0.5:4840", "http://x", "opc.tcp://", "opc.tcp://x:port", "opc.tcp://x:99999"})
+    EXPECT_FALSE(check_endpoint_url(bad)) << bad;
+  for (const char* bad : {"", "Basic256/Sign", "Basic256Sha256", "Basic256Sha256/None", "sign"})
+    EXPECT_FALSE(parse_security(bad)) << bad;
 }
 
 TEST(OpcUaCertificates, BadFilesSayWhatIsWrong) {
@@ -192,7 +201,8 @@ TEST(OpcUaCertificates, BadFilesSayWhatIsWrong) {
   const auto good = load_identity(a_file, a_file.substr(0, a_file.size() - 4) + ".key");
   ASSERT_TRUE(good) << good.error().message;
   EXPECT_EQ(good->certificate.application_uri, "urn:a");
-  for (const std::string garbage : {"", "x", "\x30\x82\x01\x01", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}) {
+  for (const std::string garbage :
+       {"", "x", "\x30\x82\x01\x01", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}) {
     EXPECT_FALSE(read_certificate(garbage));
   }
 }

@@ -13,8 +13,8 @@
 
 namespace sallyport::opcua {
 
-// One structure of a generated type: `Owned<UA_ReadRequest, UA_TYPES_READREQUEST>`. Cleared with its owner; moves leave an
-// empty one behind.
+// One structure of a generated type: `Owned<UA_ReadRequest, UA_TYPES_READREQUEST>`. Cleared with its owner; moves leave
+// an empty one behind.
 template <typename T, std::size_t kType>
 class Owned {
  public:
@@ -58,9 +58,7 @@ using Variant = Owned<UA_Variant, UA_TYPES_VARIANT>;
 using DataValue = Owned<UA_DataValue, UA_TYPES_DATAVALUE>;
 using Endpoint = Owned<UA_EndpointDescription, UA_TYPES_ENDPOINTDESCRIPTION>;
 
-inline std::string_view view(const UA_String& text) {
-  return {reinterpret_cast<const char*>(text.data), text.length};
-}
+inline std::string_view view(const UA_String& text) { return {reinterpret_cast<const char*>(text.data), text.length}; }
 inline std::string text(const UA_String& text) { return std::string(view(text)); }
 inline std::span<const std::byte> bytes(const UA_ByteString& text) { return as_bytes(view(text)); }
 // Borrowed: valid as long as `text`.

@@ -12,8 +12,8 @@ constexpr std::int64_t kFirstYear = -9'214'560'000'000'000'000;  // 1678-01-01
 constexpr std::int64_t kLastYear = 9'214'646'399'999'999'999;    // 2261-12-31
 
 std::unexpected<Error> too_large(std::size_t size) {
-  return fail(ErrorCode::limit, "value of " + std::to_string(size) + " bytes; at most " + std::to_string(kMaxValueSize) +
-                                    " can be carried");
+  return fail(ErrorCode::limit, "value of " + std::to_string(size) + " bytes; at most " +
+                                    std::to_string(kMaxValueSize) + " can be carried");
 }
 
 class Encoder {
@@ -66,8 +66,10 @@ std::vector<std::uint32_t> dimensions_of(const UA_Variant& variant) {
 
 Result<Value> Encoder::array(const UA_Variant& variant, Type type, int depth) {
   const std::size_t size = inline_size(type);
-  if (variant.arrayLength > kMaxValueSize / std::max<std::size_t>(size, 1)) return too_large(variant.arrayLength * std::max<std::size_t>(size, 1));
-  if (type == Type::variant && depth > kMaxDepth) return fail(ErrorCode::malformed, "arrays of Variant nested too deep");
+  if (variant.arrayLength > kMaxValueSize / std::max<std::size_t>(size, 1))
+    return too_large(variant.arrayLength * std::max<std::size_t>(size, 1));
+  if (type == Type::variant && depth > kMaxDepth)
+    return fail(ErrorCode::malformed, "arrays of Variant nested too deep");
   Bytes out;
   ByteWriter writer(out);
   const auto dimensions = dimensions_of(variant);
@@ -85,7 +87,8 @@ Result<Value> Encoder::array(const UA_Variant& variant, Type type, int depth) {
     for (std::size_t i = 0; i < variant.arrayLength; ++i) {
       const void* item = items + i * variant.type->memSize;
       if (type == Type::variant) {
-        if (auto done = variant_element(out, *static_cast<const UA_Variant*>(item), depth + 1); !done) return std::unexpected(done.error());
+        if (auto done = variant_element(out, *static_cast<const UA_Variant*>(item), depth + 1); !done)
+          return std::unexpected(done.error());
       } else {
         element.clear();
         if (auto done = contents(element, item, *variant.type, depth); !done) return std::unexpected(done.error());
@@ -115,7 +118,8 @@ Result<void> Encoder::variant_element(Bytes& out, const UA_Variant& variant, int
 Result<void> Encoder::encoded(Bytes& out, const void* item, const UA_DataType& type, const UA_NodeId& type_id) {
   UA_ByteString body{};
   const UA_StatusCode done = UA_encodeBinary(item, &type, &body);
-  if (done != UA_STATUSCODE_GOOD) return fail(ErrorCode::malformed, std::string("cannot encode: ") + UA_StatusCode_name(done));
+  if (done != UA_STATUSCODE_GOOD)
+    return fail(ErrorCode::malformed, std::string("cannot encode: ") + UA_StatusCode_name(done));
   ByteWriter writer(out);
   writer.text(format_node_id(type_id, namespaces_));
   writer.bytes(bytes(body));
@@ -144,7 +148,9 @@ Result<void> Encoder::contents(Bytes& out, const void* item, const UA_DataType& 
   switch (type.typeKind) {
     case UA_DATATYPEKIND_STRING:
     case UA_DATATYPEKIND_BYTESTRING:
-    case UA_DATATYPEKIND_XMLELEMENT: writer.bytes(bytes(*static_cast<const UA_String*>(item))); return {};
+    case UA_DATATYPEKIND_XMLELEMENT:
+      writer.bytes(bytes(*static_cast<const UA_String*>(item)));
+      return {};
     case UA_DATATYPEKIND_GUID: {
       const auto& guid = *static_cast<const UA_Guid*>(item);
       writer.number<std::uint32_t>(guid.data1);
@@ -168,14 +174,18 @@ Result<void> Encoder::contents(Bytes& out, const void* item, const UA_DataType& 
       writer.bytes(bytes(localized.text));
       return {};
     }
-    case UA_DATATYPEKIND_EXTENSIONOBJECT: return extension_object(out, *static_cast<const UA_ExtensionObject*>(item));
+    case UA_DATATYPEKIND_EXTENSIONOBJECT:
+      return extension_object(out, *static_cast<const UA_ExtensionObject*>(item));
     case UA_DATATYPEKIND_DATAVALUE:
-    case UA_DATATYPEKIND_DIAGNOSTICINFO: return encoded(out, item, type, type.typeId);
-    default: return encoded(out, item, type, type.binaryEncodingId);  // a structure that open62541 knows
+    case UA_DATATYPEKIND_DIAGNOSTICINFO:
+      return encoded(out, item, type, type.typeId);
+    default:
+      return encoded(out, item, type, type.binaryEncodingId);  // a structure that open62541 knows
   }
 }
 
-// --- The way back ------------------------------------------------------------------------------------------------------
+// --- The way back
+// ------------------------------------------------------------------------------------------------------
 
 class Decoder {
  public:
@@ -210,7 +220,8 @@ Result<Variant> Decoder::variant(const Value& value, int depth) {
   UA_Variant_setArray(out.get(), items, array->count, &type);
   if (array->dimensions.size() > 1) {
     void* copied = nullptr;
-    if (UA_Array_copy(array->dimensions.data(), array->dimensions.size(), &copied, &UA_TYPES[UA_TYPES_UINT32]) != UA_STATUSCODE_GOOD) {
+    if (UA_Array_copy(array->dimensions.data(), array->dimensions.size(), &copied, &UA_TYPES[UA_TYPES_UINT32]) !=
+        UA_STATUSCODE_GOOD) {
       return fail(ErrorCode::limit, "out of memory");
     }
     out->arrayDimensions = static_cast<UA_UInt32*>(copied);
@@ -223,7 +234,8 @@ Result<Variant> Decoder::variant(const Value& value, int depth) {
   ElementReader elements(*array);
   std::size_t index = 0;
   for (Value element; elements.next(element); ++index) {
-    if (auto done = item(element, static_cast<std::byte*>(items) + index * type.memSize, type, depth); !done) return std::unexpected(done.error());
+    if (auto done = item(element, static_cast<std::byte*>(items) + index * type.memSize, type, depth); !done)
+      return std::unexpected(done.error());
   }
   if (index != array->count) return fail(ErrorCode::malformed, "array is cut off");
   return out;
@@ -234,7 +246,8 @@ Result<void> Decoder::opaque(const Value& value, void* item, const UA_DataType& 
   const UA_ByteString borrowed = borrow(as_text(body));
   if (type.typeKind != UA_DATATYPEKIND_EXTENSIONOBJECT) {
     const UA_StatusCode done = UA_decodeBinary(&borrowed, item, &type, nullptr);
-    if (done != UA_STATUSCODE_GOOD) return fail(ErrorCode::malformed, std::string("cannot decode: ") + UA_StatusCode_name(done));
+    if (done != UA_STATUSCODE_GOOD)
+      return fail(ErrorCode::malformed, std::string("cannot decode: ") + UA_StatusCode_name(done));
     return {};
   }
   auto& object = *static_cast<UA_ExtensionObject*>(item);
@@ -257,7 +270,9 @@ Result<void> Decoder::item(const Value& value, void* item, const UA_DataType& ty
   switch (type.typeKind) {
     case UA_DATATYPEKIND_STRING:
     case UA_DATATYPEKIND_BYTESTRING:
-    case UA_DATATYPEKIND_XMLELEMENT: *static_cast<UA_String*>(item) = copy_string(value.text()); return {};
+    case UA_DATATYPEKIND_XMLELEMENT:
+      *static_cast<UA_String*>(item) = copy_string(value.text());
+      return {};
     case UA_DATATYPEKIND_GUID: {
       ByteReader reader(value.contents());
       auto& guid = *static_cast<UA_Guid*>(item);
@@ -275,8 +290,10 @@ Result<void> Decoder::item(const Value& value, void* item, const UA_DataType& ty
       *static_cast<UA_NodeId*>(item) = std::exchange(**id, UA_NodeId{});
       return {};
     }
-    case UA_DATATYPEKIND_EXPANDEDNODEID: return move_in(parse_expanded_node_id(value.text(), namespaces_));
-    case UA_DATATYPEKIND_QUALIFIEDNAME: return move_in(parse_qualified_name(value.text(), namespaces_));
+    case UA_DATATYPEKIND_EXPANDEDNODEID:
+      return move_in(parse_expanded_node_id(value.text(), namespaces_));
+    case UA_DATATYPEKIND_QUALIFIEDNAME:
+      return move_in(parse_qualified_name(value.text(), namespaces_));
     case UA_DATATYPEKIND_LOCALIZEDTEXT: {
       const auto [locale, localized] = view_localized_text(value.contents());
       *static_cast<UA_LocalizedText*>(item) = {copy_string(locale), copy_string(localized)};
@@ -290,7 +307,8 @@ Result<void> Decoder::item(const Value& value, void* item, const UA_DataType& ty
     }
     case UA_DATATYPEKIND_EXTENSIONOBJECT:
     case UA_DATATYPEKIND_DATAVALUE:
-    case UA_DATATYPEKIND_DIAGNOSTICINFO: return opaque(value, item, type);
+    case UA_DATATYPEKIND_DIAGNOSTICINFO:
+      return opaque(value, item, type);
     default: {
       const std::uint64_t bits = value.bits();
       std::memcpy(item, &bits, inline_size(value.type()));
@@ -333,9 +351,11 @@ void to_change(const UA_DataValue& data, const NamespaceTable& namespaces, UtcNa
   change.status = data.hasStatus ? data.status : status::kGood;
   // 1601 means "no time". (OPC 10000-6 §5.2.2.5)
   if (data.hasSourceTimestamp && data.sourceTimestamp > 0) {
-    change.source_time = to_utc(data.sourceTimestamp, data.hasSourcePicoseconds ? data.sourcePicoseconds : std::uint16_t{0});
+    change.source_time =
+        to_utc(data.sourceTimestamp, data.hasSourcePicoseconds ? data.sourcePicoseconds : std::uint16_t{0});
   } else if (data.hasServerTimestamp && data.serverTimestamp > 0) {
-    change.source_time = to_utc(data.serverTimestamp, data.hasServerPicoseconds ? data.serverPicoseconds : std::uint16_t{0});
+    change.source_time =
+        to_utc(data.serverTimestamp, data.hasServerPicoseconds ? data.serverPicoseconds : std::uint16_t{0});
   } else {
     change.source_time = received;
   }

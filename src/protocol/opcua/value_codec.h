@@ -1,5 +1,5 @@
-// OPC UA's Variant and DataValue to and from the namespace's Value, quality and source time. Nothing is dropped: what has
-// no value type of its own travels as opaque bytes with its type id.
+// OPC UA's Variant and DataValue to and from the namespace's Value, quality and source time. Nothing is dropped: what
+// has no value type of its own travels as opaque bytes with its type id.
 #pragma once
 
 #include "base/clock.h"

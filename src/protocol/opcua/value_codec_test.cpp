@@ -24,7 +24,8 @@ Variant array(std::vector<T> values, std::size_t type, std::vector<UA_UInt32> di
   if (!dimensions.empty()) {
     out->arrayDimensionsSize = dimensions.size();
     void* copied = nullptr;
-    EXPECT_EQ(UA_Array_copy(dimensions.data(), dimensions.size(), &copied, &UA_TYPES[UA_TYPES_UINT32]), UA_STATUSCODE_GOOD);
+    EXPECT_EQ(UA_Array_copy(dimensions.data(), dimensions.size(), &copied, &UA_TYPES[UA_TYPES_UINT32]),
+              UA_STATUSCODE_GOOD);
     out->arrayDimensions = static_cast<UA_UInt32*>(copied);
   }
   return out;
@@ -49,7 +50,9 @@ Value round_trip(const Variant& variant) {
   }
   const auto back = to_variant(*value, zoo());
   EXPECT_TRUE(back.has_value()) << (back ? "" : back.error().message);
-  if (back) { EXPECT_EQ(encoded(*back), encoded(variant)); }
+  if (back) {
+    EXPECT_EQ(encoded(*back), encoded(variant));
+  }
   return *value;
 }
 
@@ -68,7 +71,8 @@ TEST(OpcUaValue, NumbersKeepTypeAndBits) {
   EXPECT_EQ(round_trip(scalar(1.5f, UA_TYPES_FLOAT)), Value::from(1.5f));
   EXPECT_EQ(round_trip(scalar(-0.0, UA_TYPES_DOUBLE)), Value::from(-0.0));
   EXPECT_TRUE(std::isnan(round_trip(scalar(std::numeric_limits<double>::quiet_NaN(), UA_TYPES_DOUBLE)).float64()));
-  EXPECT_EQ(round_trip(scalar(UA_DateTime{133'000'000'000'000'001}, UA_TYPES_DATETIME)), Value::date_time(133'000'000'000'000'001));
+  EXPECT_EQ(round_trip(scalar(UA_DateTime{133'000'000'000'000'001}, UA_TYPES_DATETIME)),
+            Value::date_time(133'000'000'000'000'001));
   EXPECT_EQ(round_trip(scalar(UA_StatusCode{0x80340000}, UA_TYPES_STATUSCODE)), Value::status_code(0x80340000));
 }
 
@@ -77,18 +81,23 @@ TEST(OpcUaValue, TextsAndNamesKeepTheirNamespaceByUri) {
   EXPECT_EQ(round_trip(scalar(borrow("\x01\xff"), UA_TYPES_BYTESTRING)).text(), "\x01\xff");
   EXPECT_EQ(round_trip(scalar(borrow("<a/>"), UA_TYPES_XMLELEMENT)).type(), Type::xml_element);
   EXPECT_EQ(round_trip(scalar(guid(), UA_TYPES_GUID)).contents().size(), 16u);
-  EXPECT_EQ(round_trip(scalar(UA_LocalizedText{borrow("de"), borrow("Drehzahl")}, UA_TYPES_LOCALIZEDTEXT)), Value::localized_text("de", "Drehzahl"));
-  EXPECT_EQ(round_trip(scalar(UA_QualifiedName{2, borrow("Pump")}, UA_TYPES_QUALIFIEDNAME)).text(), "nsu=urn:zoo%3B50%25;Pump");
-  EXPECT_EQ(round_trip(scalar(UA_QualifiedName{0, borrow("nsu=;")}, UA_TYPES_QUALIFIEDNAME)).text(), "nsu=http://opcfoundation.org/UA/;nsu=;");
+  EXPECT_EQ(round_trip(scalar(UA_LocalizedText{borrow("de"), borrow("Drehzahl")}, UA_TYPES_LOCALIZEDTEXT)),
+            Value::localized_text("de", "Drehzahl"));
+  EXPECT_EQ(round_trip(scalar(UA_QualifiedName{2, borrow("Pump")}, UA_TYPES_QUALIFIEDNAME)).text(),
+            "nsu=urn:zoo%3B50%25;Pump");
+  EXPECT_EQ(round_trip(scalar(UA_QualifiedName{0, borrow("nsu=;")}, UA_TYPES_QUALIFIEDNAME)).text(),
+            "nsu=http://opcfoundation.org/UA/;nsu=;");
   UA_NodeId id = UA_NODEID_NUMERIC(0, 2258);
   EXPECT_EQ(round_trip(scalar(id, UA_TYPES_NODEID)).text(), "i=2258");
   id.namespaceIndex = 2;
   id.identifierType = UA_NODEIDTYPE_STRING;
   id.identifier.string = borrow("a;b=c");
   EXPECT_EQ(round_trip(scalar(id, UA_TYPES_NODEID)).text(), "nsu=urn:zoo%3B50%25;s=a;b=c");
-  EXPECT_EQ(round_trip(scalar(UA_ExpandedNodeId{id, {}, 0}, UA_TYPES_EXPANDEDNODEID)).text(), "nsu=urn:zoo%3B50%25;s=a;b=c");
+  EXPECT_EQ(round_trip(scalar(UA_ExpandedNodeId{id, {}, 0}, UA_TYPES_EXPANDEDNODEID)).text(),
+            "nsu=urn:zoo%3B50%25;s=a;b=c");
   id.namespaceIndex = 0;
-  EXPECT_EQ(round_trip(scalar(UA_ExpandedNodeId{id, borrow("urn:other"), 3}, UA_TYPES_EXPANDEDNODEID)).text(), "svr=3;nsu=urn:other;s=a;b=c");
+  EXPECT_EQ(round_trip(scalar(UA_ExpandedNodeId{id, borrow("urn:other"), 3}, UA_TYPES_EXPANDEDNODEID)).text(),
+            "svr=3;nsu=urn:other;s=a;b=c");
   id.identifierType = UA_NODEIDTYPE_GUID;
   id.identifier.guid = guid();
   EXPECT_EQ(round_trip(scalar(id, UA_TYPES_NODEID)).text(), "g=09087e75-8e5e-499b-954f-f2a9603db28a");
@@ -146,7 +155,8 @@ TEST(OpcUaValue, StructuresStayAsTheSourceEncodedThem) {
   EXPECT_EQ(view_array(round_trip(array<UA_ExtensionObject>({object, object}, UA_TYPES_EXTENSIONOBJECT)))->count, 2u);
 
   object.encoding = UA_EXTENSIONOBJECT_ENCODED_XML;
-  EXPECT_EQ(view_opaque(round_trip(scalar(object, UA_TYPES_EXTENSIONOBJECT)).contents()).type_id, "xml;nsu=urn:zoo%3B50%25;i=5001");
+  EXPECT_EQ(view_opaque(round_trip(scalar(object, UA_TYPES_EXTENSIONOBJECT)).contents()).type_id,
+            "xml;nsu=urn:zoo%3B50%25;i=5001");
   round_trip(scalar(UA_ExtensionObject{}, UA_TYPES_EXTENSIONOBJECT));
 
   // One that the library decodes on its way in.
@@ -188,7 +198,8 @@ TEST(OpcUaTime, TicksBecomeNanosecondsAndClamp) {
   EXPECT_EQ(format_utc(to_utc(UA_INT64_MAX)), "2261-12-31T23:59:59.999999999Z");
   EXPECT_EQ(format_utc(to_utc(1)), "1678-01-01T00:00:00.000000000Z");
   EXPECT_EQ(format_utc(to_utc(UA_INT64_MIN)), "1678-01-01T00:00:00.000000000Z");
-  for (const std::int64_t time : {std::int64_t{0}, std::int64_t{-100}, std::int64_t{1'700'000'000'123'456'700}}) EXPECT_EQ(to_utc(to_ticks(time)), time);
+  for (const std::int64_t time : {std::int64_t{0}, std::int64_t{-100}, std::int64_t{1'700'000'000'123'456'700}})
+    EXPECT_EQ(to_utc(to_ticks(time)), time);
 }
 
 TEST(OpcUaTime, SourceTimeFallsBackToServerTimeThenToNow) {
@@ -213,7 +224,9 @@ TEST(OpcUaTime, SourceTimeFallsBackToServerTimeThenToNow) {
 }
 
 TEST(OpcUaNodeId, BadTextSaysWhatToWrite) {
-  const struct { std::string_view text, message; } table[] = {
+  const struct {
+    std::string_view text, message;
+  } table[] = {
       {"", "expected i=, s=, g= or b="},
       {"Plant", "expected i=, s=, g= or b="},
       {"ns=2;s=Plant", "by URI"},

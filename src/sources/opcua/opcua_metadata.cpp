@@ -8,11 +8,13 @@
 namespace sallyport::opcua {
 namespace {
 
-constexpr std::size_t kChunk = 2000;      // points at once
-constexpr std::size_t kMaxEnum = 1024;    // texts of one enumeration
+constexpr std::size_t kChunk = 2000;    // points at once
+constexpr std::size_t kMaxEnum = 1024;  // texts of one enumeration
 constexpr int kMaxTypeDepth = 32;
-constexpr std::array<std::string_view, 6> kProperties = {"EngineeringUnits", "EURange", "EnumStrings", "EnumValues", "FalseState", "TrueState"};
-constexpr std::array<UA_UInt32, 3> kAttributes = {UA_ATTRIBUTEID_DATATYPE, UA_ATTRIBUTEID_VALUERANK, UA_ATTRIBUTEID_DESCRIPTION};
+constexpr std::array<std::string_view, 6> kProperties = {"EngineeringUnits", "EURange",    "EnumStrings",
+                                                         "EnumValues",       "FalseState", "TrueState"};
+constexpr std::array<UA_UInt32, 3> kAttributes = {UA_ATTRIBUTEID_DATATYPE, UA_ATTRIBUTEID_VALUERANK,
+                                                  UA_ATTRIBUTEID_DESCRIPTION};
 
 // At most kMaxMetaText bytes, cut between characters.
 std::string cut(const UA_String& from) {
@@ -89,7 +91,8 @@ Result<void> MetadataReader::read(std::span<ModelPoint> points, std::span<const 
     if (auto done = read_attributes(points.subspan(at, std::min(kChunk, points.size() - at))); !done) return done;
   }
   for (std::size_t at = 0; at < properties.size(); at += kChunk) {
-    if (auto done = read_properties(points, properties.subspan(at, std::min(kChunk, properties.size() - at))); !done) return done;
+    if (auto done = read_properties(points, properties.subspan(at, std::min(kChunk, properties.size() - at))); !done)
+      return done;
   }
   return {};
 }
@@ -105,7 +108,8 @@ Result<void> MetadataReader::read_attributes(std::span<ModelPoint> points) {
     Meta& meta = points[i].meta;
     const DataValue* attributes = &(*values)[i * kAttributes.size()];
     if (const auto* rank = scalar<UA_Int32>(attributes[1]->value, UA_TYPES_INT32)) meta.array = *rank >= 0;
-    if (const auto* shown = scalar<UA_LocalizedText>(attributes[2]->value, UA_TYPES_LOCALIZEDTEXT)) meta.description = cut(shown->text);
+    if (const auto* shown = scalar<UA_LocalizedText>(attributes[2]->value, UA_TYPES_LOCALIZEDTEXT))
+      meta.description = cut(shown->text);
     const auto* id = scalar<UA_NodeId>(attributes[0]->value, UA_TYPES_NODEID);
     if (id == nullptr) continue;
     const auto info = data_type(*id);
@@ -121,7 +125,8 @@ Result<void> MetadataReader::read_properties(std::span<ModelPoint> points, std::
   for (const PropertyNode& property : properties) what.push_back(read_id(*property.node, UA_ATTRIBUTEID_VALUE));
   const auto values = client_.read(what);
   if (!values) return std::unexpected(values.error());
-  for (std::size_t i = 0; i < properties.size(); ++i) apply_property(points[properties[i].point].meta, properties[i].name, (*values)[i]->value);
+  for (std::size_t i = 0; i < properties.size(); ++i)
+    apply_property(points[properties[i].point].meta, properties[i].name, (*values)[i]->value);
   return {};
 }
 
@@ -140,7 +145,8 @@ Result<MetadataReader::DataTypeInfo> MetadataReader::find_data_type(const UA_Nod
   NodeId at = NodeId::copy_of(id);
   for (int depth = 0; depth < kMaxTypeDepth; ++depth) {
     const bool standard = at->namespaceIndex == 0 && at->identifierType == UA_NODEIDTYPE_NUMERIC;
-    if (standard && at->identifier.numeric >= UA_NS0ID_BASEDATATYPE && at->identifier.numeric <= UA_NS0ID_UINTEGER) return out;  // abstract
+    if (standard && at->identifier.numeric >= UA_NS0ID_BASEDATATYPE && at->identifier.numeric <= UA_NS0ID_UINTEGER)
+      return out;  // abstract
     if (standard && at->identifier.numeric == UA_NS0ID_ENUMERATION) {
       out.type = Type::int32;
       break;
@@ -151,7 +157,8 @@ Result<MetadataReader::DataTypeInfo> MetadataReader::find_data_type(const UA_Nod
       if (type->typeKind != UA_DATATYPEKIND_ENUM) return out;
       break;
     }
-    auto up = browse(client_, std::span(at.get(), 1), {UA_NS0ID_HASSUBTYPE, UA_BROWSEDIRECTION_INVERSE, UA_NODECLASS_DATATYPE});
+    auto up = browse(client_, std::span(at.get(), 1),
+                     {UA_NS0ID_HASSUBTYPE, UA_BROWSEDIRECTION_INVERSE, UA_NODECLASS_DATATYPE});
     if (!up) return std::unexpected(up.error());
     if (up->front().references.empty()) return out;
     at = std::move(up->front().references.front().node);
@@ -165,7 +172,8 @@ Result<MetadataReader::DataTypeInfo> MetadataReader::find_data_type(const UA_Nod
 
 // The texts of an enumeration stand at its data type. (OPC 10000-3 §8.14)
 Result<std::vector<std::string>> MetadataReader::enumeration(const UA_NodeId& id) {
-  const auto below = browse(client_, std::span(&id, 1), {UA_NS0ID_HASPROPERTY, UA_BROWSEDIRECTION_FORWARD, UA_NODECLASS_VARIABLE});
+  const auto below =
+      browse(client_, std::span(&id, 1), {UA_NS0ID_HASPROPERTY, UA_BROWSEDIRECTION_FORWARD, UA_NODECLASS_VARIABLE});
   if (!below) return std::unexpected(below.error());
   for (const Reference& reference : below->front().references) {
     if (!is_known_property(reference)) continue;

@@ -20,9 +20,15 @@ std::string node_key(const UA_NodeId& id) {
   std::string out(reinterpret_cast<const char*>(&id.namespaceIndex), sizeof id.namespaceIndex);
   out += static_cast<char>(id.identifierType);
   switch (id.identifierType) {
-    case UA_NODEIDTYPE_NUMERIC: out.append(reinterpret_cast<const char*>(&id.identifier.numeric), sizeof id.identifier.numeric); break;
-    case UA_NODEIDTYPE_GUID: out.append(reinterpret_cast<const char*>(&id.identifier.guid), sizeof id.identifier.guid); break;
-    default: out += view(id.identifier.string); break;
+    case UA_NODEIDTYPE_NUMERIC:
+      out.append(reinterpret_cast<const char*>(&id.identifier.numeric), sizeof id.identifier.numeric);
+      break;
+    case UA_NODEIDTYPE_GUID:
+      out.append(reinterpret_cast<const char*>(&id.identifier.guid), sizeof id.identifier.guid);
+      break;
+    default:
+      out += view(id.identifier.string);
+      break;
   }
   return out;
 }
@@ -34,7 +40,9 @@ std::string level_of(std::string_view name) {
   return out;
 }
 
-std::size_t levels(std::string_view path) { return path.empty() ? 0 : static_cast<std::size_t>(std::ranges::count(path, '/')) + 1; }
+std::size_t levels(std::string_view path) {
+  return path.empty() ? 0 : static_cast<std::size_t>(std::ranges::count(path, '/')) + 1;
+}
 
 // One node of the tree on its way down.
 struct Entry {
@@ -64,7 +72,8 @@ bool is_variable(const UA_Variant& node_class) {
          *static_cast<const UA_Int32*>(node_class.data) == UA_NODECLASS_VARIABLE;
 }
 
-Result<std::vector<Start>> resolve_starts(Client& client, const std::vector<std::string>& texts, std::vector<std::string>& missing) {
+Result<std::vector<Start>> resolve_starts(Client& client, const std::vector<std::string>& texts,
+                                          std::vector<std::string>& missing) {
   std::vector<Start> found;
   std::vector<std::string> found_texts;
   std::vector<UA_ReadValueId> what;
@@ -90,12 +99,13 @@ Result<std::vector<Start>> resolve_starts(Client& client, const std::vector<std:
     const UA_DataValue& node_class = *(*values)[2 * i];
     const UA_Variant& name = (*values)[2 * i + 1]->value;
     if (node_class.hasStatus && quality_of(node_class.status) == Quality::bad) {
-      missing.push_back("start node '" + found_texts[i] + "' does not exist on this server (" + UA_StatusCode_name(node_class.status) +
-                        "); `sallyport discover` shows what does");
+      missing.push_back("start node '" + found_texts[i] + "' does not exist on this server (" +
+                        UA_StatusCode_name(node_class.status) + "); `sallyport discover` shows what does");
       continue;
     }
     found[i].variable = is_variable(node_class.value);
-    if (UA_Variant_hasScalarType(&name, &UA_TYPES[UA_TYPES_QUALIFIEDNAME])) found[i].name = text(static_cast<const UA_QualifiedName*>(name.data)->name);
+    if (UA_Variant_hasScalarType(&name, &UA_TYPES[UA_TYPES_QUALIFIEDNAME]))
+      found[i].name = text(static_cast<const UA_QualifiedName*>(name.data)->name);
     out.push_back(std::move(found[i]));
   }
   return out;
@@ -141,7 +151,8 @@ Result<void> ModelReader::find_starts() {
     if (entry.variable) {
       const auto taken = [&](const Entry& other) { return other.variable && other.path == entry.path; };
       if (std::ranges::any_of(level_, taken)) {
-        return fail(ErrorCode::invalid, "two start nodes are variables named '" + entry.path + "'; browse their parents instead");
+        return fail(ErrorCode::invalid,
+                    "two start nodes are variables named '" + entry.path + "'; browse their parents instead");
       }
       if (auto done = take(entry); !done) return done;
     }
@@ -163,7 +174,8 @@ Result<void> ModelReader::take(const Entry& entry) {
     return {};
   }
   if (model_.points.size() == options_.max_points) {
-    return fail(ErrorCode::limit, "more than max_points = " + std::to_string(options_.max_points) + " points; include less, or raise it");
+    return fail(ErrorCode::limit,
+                "more than max_points = " + std::to_string(options_.max_points) + " points; include less, or raise it");
   }
   model_.points.push_back({entry.path, entry.node.copy(), {}});
   return {};
@@ -171,7 +183,9 @@ Result<void> ModelReader::take(const Entry& entry) {
 
 // Gives the children of one level their paths, in an order that does not depend on the server's.
 std::vector<Entry> ModelReader::place(std::vector<Child> children) {
-  std::ranges::sort(children, [](const Child& a, const Child& b) { return std::tie(a.parent, a.name, a.node_id) < std::tie(b.parent, b.name, b.node_id); });
+  std::ranges::sort(children, [](const Child& a, const Child& b) {
+    return std::tie(a.parent, a.name, a.node_id) < std::tie(b.parent, b.name, b.node_id);
+  });
   // One node below one parent by several references is one child.
   const auto same = [](const Child& a, const Child& b) { return a.parent == b.parent && a.node_id == b.node_id; };
   children.erase(std::unique(children.begin(), children.end(), same), children.end());
@@ -185,14 +199,18 @@ std::vector<Entry> ModelReader::place(std::vector<Child> children) {
     }
     const std::size_t before = duplicates_;
     const auto names = sibling_levels(siblings, duplicates_);
-    if (duplicates_ != before) note("several nodes of one name below '" + children[at].parent + "'; all but the first got a suffix like ~2");
+    if (duplicates_ != before)
+      note("several nodes of one name below '" + children[at].parent + "'; all but the first got a suffix like ~2");
     for (std::size_t i = 0; i < siblings.size(); ++i) {
       Child& child = children[at + i];
       if (!seen_.insert(node_key(*child.node)).second) continue;  // by another way already
-      Entry entry{child.parent.empty() ? names[i] : child.parent + "/" + names[i], std::move(child.node), child.variable};
+      Entry entry{child.parent.empty() ? names[i] : child.parent + "/" + names[i], std::move(child.node),
+                  child.variable};
       const std::size_t prefix = options_.into.empty() ? 0 : options_.into.size() + 1;
       if (levels(options_.into) + levels(entry.path) > kMaxPathLevels || prefix + entry.path.size() > kMaxPathBytes) {
-        if (model_.too_deep++ == 0) note("'" + entry.path + "' and what lies below is left out: a path has at most " + std::to_string(kMaxPathLevels) + " levels and " + std::to_string(kMaxPathBytes) + " bytes");
+        if (model_.too_deep++ == 0)
+          note("'" + entry.path + "' and what lies below is left out: a path has at most " +
+               std::to_string(kMaxPathLevels) + " levels and " + std::to_string(kMaxPathBytes) + " bytes");
         continue;
       }
       out.push_back(std::move(entry));
@@ -206,7 +224,8 @@ std::vector<Entry> ModelReader::place(std::vector<Child> children) {
 Result<void> ModelReader::descend() {
   std::vector<std::size_t> point_of(level_.size());  // index of the entry's point + 1, or 0
   for (std::size_t i = 0, point = 0; i < level_.size(); ++i) {
-    if (level_[i].variable && point < model_.points.size() && model_.points[point].path == level_[i].path) point_of[i] = ++point;
+    if (level_[i].variable && point < model_.points.size() && model_.points[point].path == level_[i].path)
+      point_of[i] = ++point;
   }
   while (!level_.empty()) {
     std::vector<UA_NodeId> nodes;
@@ -218,11 +237,13 @@ Result<void> ModelReader::descend() {
       left_ -= (*below)[i].references.size();
       for (Reference& reference : (*below)[i].references) {
         if (reference.property) {
-          if (point_of[i] != 0 && is_known_property(reference)) properties_.push_back({point_of[i] - 1, reference.name, std::move(reference.node)});
+          if (point_of[i] != 0 && is_known_property(reference))
+            properties_.push_back({point_of[i] - 1, reference.name, std::move(reference.node)});
           continue;
         }
         std::string id = format_node_id(*reference.node, client_.namespaces());
-        children.push_back({level_[i].path, std::move(reference.name), std::move(id), std::move(reference.node), reference.node_class == UA_NODECLASS_VARIABLE});
+        children.push_back({level_[i].path, std::move(reference.name), std::move(id), std::move(reference.node),
+                            reference.node_class == UA_NODECLASS_VARIABLE});
       }
     }
     level_ = place(std::move(children));
@@ -246,7 +267,8 @@ void ModelReader::note_unmatched() {
     if (const auto near = nearest(include_[i].text(), candidates)) {
       hint = "; did you mean '" + *near + "'?";
     } else {
-      for (std::size_t c = 0; c < std::min<std::size_t>(candidates.size(), 3); ++c) hint += (c == 0 ? "; there are '" : "', '") + candidates[c];
+      for (std::size_t c = 0; c < std::min<std::size_t>(candidates.size(), 3); ++c)
+        hint += (c == 0 ? "; there are '" : "', '") + candidates[c];
       if (!candidates.empty()) hint += "', …";
     }
     note("include pattern '" + include_[i].text() + "' matches nothing" + hint);
@@ -254,12 +276,14 @@ void ModelReader::note_unmatched() {
 }
 
 Result<Model> ModelReader::read() {
-  for (const std::string& text : options_.include) include_.push_back(*Pattern::parse(text));  // checked by the settings
+  for (const std::string& text : options_.include)
+    include_.push_back(*Pattern::parse(text));  // checked by the settings
   for (const std::string& text : options_.exclude) exclude_.push_back(*Pattern::parse(text));
   matched_.assign(include_.size(), false);
   if (auto found = find_starts(); !found) return std::unexpected(found.error());
   if (auto done = descend(); !done) return std::unexpected(done.error());
-  if (auto done = MetadataReader(client_).read(model_.points, properties_); !done) return within("reading metadata", done.error());
+  if (auto done = MetadataReader(client_).read(model_.points, properties_); !done)
+    return within("reading metadata", done.error());
   note_unmatched();
   return std::move(model_);
 }

@@ -17,16 +17,16 @@ struct ModelPoint {
 };
 
 struct Model {
-  std::vector<ModelPoint> points;     // by path
-  std::vector<std::string> missing;   // start nodes that are not there: what and why
-  std::vector<std::string> notes;     // for the operator, once: duplicate names, patterns without match …
-  std::size_t too_deep = 0;           // nodes whose path would be too long
+  std::vector<ModelPoint> points;    // by path
+  std::vector<std::string> missing;  // start nodes that are not there: what and why
+  std::vector<std::string> notes;    // for the operator, once: duplicate names, patterns without match …
+  std::size_t too_deep = 0;          // nodes whose path would be too long
 };
 
 struct ModelOptions {
-  std::vector<std::string> start;     // NodeId text
+  std::vector<std::string> start;  // NodeId text
   std::vector<std::string> include, exclude;
-  std::string into;                   // only its length matters
+  std::string into;  // only its length matters
   std::size_t max_points = 1'000'000;
 };
 

@@ -11,15 +11,15 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr std::size_t kFlush = 1000;          // changes handed over at once
+constexpr std::size_t kFlush = 1000;  // changes handed over at once
 constexpr std::size_t kDefine = 1000;
 constexpr Duration kWait = milliseconds(50);
-constexpr Duration kFirstValues = seconds(5); // without any first value for so long: read what is missing
+constexpr Duration kFirstValues = seconds(5);  // without any first value for so long: read what is missing
 constexpr Duration kRereadPause = seconds(10);
 constexpr Duration kReport = milliseconds(500);
 constexpr Duration kRetryMissing = seconds(5);
 constexpr Duration kMaxRetryMissing = seconds(60);
-constexpr std::uint32_t kOverflow = 0x480;    // InfoType DataValue with Overflow (OPC 10000-4 §7.39.1)
+constexpr std::uint32_t kOverflow = 0x480;  // InfoType DataValue with Overflow (OPC 10000-4 §7.39.1)
 
 std::uint64_t hash_of(const Meta& meta) {
   const std::hash<std::string_view> text;
@@ -35,7 +35,8 @@ std::uint64_t hash_of(const Meta& meta) {
 }
 
 std::string_view server_state_name(int state) {
-  constexpr std::string_view names[] = {"running", "failed", "no configuration", "suspended", "shutting down", "test", "communication fault", "unknown"};
+  constexpr std::string_view names[] = {"running",       "failed", "no configuration",    "suspended",
+                                        "shutting down", "test",   "communication fault", "unknown"};
   return state >= 0 && state < 8 ? names[state] : "unknown";
 }
 
@@ -64,9 +65,15 @@ ClientOptions client_options(const std::string& name, const SourceSettings& sett
 
 }  // namespace
 
-Session::Session(const std::string& name, const SourceSettings& settings, Publisher& out, Points& points, Counters& counters,
-                 const std::atomic<bool>& stop, Reporter report)
-    : name_(name), settings_(settings), out_(out), points_(points), counters_(counters), stop_(stop), report_(std::move(report)) {
+Session::Session(const std::string& name, const SourceSettings& settings, Publisher& out, Points& points,
+                 Counters& counters, const std::atomic<bool>& stop, Reporter report)
+    : name_(name),
+      settings_(settings),
+      out_(out),
+      points_(points),
+      counters_(counters),
+      stop_(stop),
+      report_(std::move(report)) {
   for (auto& [path, known] : points_.by_path) known.handle = kNoHandle;
 }
 
@@ -92,20 +99,26 @@ Result<void> Session::connect() {
   auto client = Client::connect(client_options(name_, settings_, stop_));
   if (!client) return std::unexpected(client.error());
   client_ = std::move(*client);
+  log::debug("opcua: connected", log::field("source", name_), log::field("endpoint", settings_.endpoint));
   for (const std::string& warning : client_->warnings()) log::warn("opcua: " + warning, log::field("source", name_));
-  SubscriptionSettings wanted{settings_.publishing_interval, settings_.sampling_interval, settings_.queue, settings_.keepalive};
+  SubscriptionSettings wanted{settings_.publishing_interval, settings_.sampling_interval, settings_.queue,
+                              settings_.keepalive};
   subscriptions_ = std::make_unique<Subscriptions>(
       *client_, wanted, [this](std::uint32_t handle, const UA_DataValue& data) { on_value(handle, data, false); },
       [this](std::uint32_t handle, UA_StatusCode status) { on_failure(handle, status); });
   return {};
 }
 
-// --- Points ------------------------------------------------------------------------------------------------------------
+// --- Points
+// ------------------------------------------------------------------------------------------------------------
 
 Result<void> Session::synchronize() {
   if (auto refreshed = client_->refresh_namespaces(); !refreshed) return std::unexpected(refreshed.error());
-  auto model = read_model(*client_, {settings_.browse, settings_.include, settings_.exclude, out_.into(), settings_.max_points});
+  auto model =
+      read_model(*client_, {settings_.browse, settings_.include, settings_.exclude, out_.into(), settings_.max_points});
   if (!model) return within("browsing", model.error());
+  log::debug("opcua: browsed", log::field("source", name_),
+             log::field("points", static_cast<std::int64_t>(model->points.size())));
   for (const std::string& missing : model->missing) {
     if (std::ranges::contains(model_.missing, missing)) continue;
     log::error("opcua: " + missing, log::field("source", name_));
@@ -123,6 +136,9 @@ Result<void> Session::synchronize() {
   forget_vanished();
   flush();
   if (auto subscribed = subscribe(handles); !subscribed) return subscribed;
+  log::debug("opcua: subscribed", log::field("source", name_),
+             log::field("items", static_cast<std::int64_t>(handles.size())),
+             log::field("without_value", static_cast<std::int64_t>(waiting_)));
   const MonotonicTime now = out_.clock().monotonic();
   progress_ = now;
   next_full_browse_ = settings_.rebrowse > Duration::zero() ? now + settings_.rebrowse : MonotonicTime::max();
@@ -204,7 +220,8 @@ void Session::define_new(std::span<ModelPoint*> points) {
   std::vector<PointId> ids(points.size(), kNoPoint);
   const auto refused = out_.define(definitions, ids);
   if (refused.count != 0) {
-    if (counters_.points_refused == 0) log::error("opcua: points refused", log::field("source", name_), log::field("reason", refused.first_reason));
+    if (counters_.points_refused == 0)
+      log::error("opcua: points refused", log::field("source", name_), log::field("reason", refused.first_reason));
     counters_.points_refused += refused.count;
   }
   for (std::size_t i = 0; i < points.size(); ++i) {
@@ -235,7 +252,8 @@ void Session::forget_vanished() {
   flush();  // what is on its way belongs before the removal
   out_.remove(ids);
   if (!handles.empty()) (void)subscriptions_->remove(handles);
-  log::info("opcua: points vanished", log::field("source", name_), log::field("count", static_cast<std::int64_t>(ids.size())));
+  log::info("opcua: points vanished", log::field("source", name_),
+            log::field("count", static_cast<std::int64_t>(ids.size())));
 }
 
 Result<void> Session::subscribe(std::span<const std::uint32_t> handles) {
@@ -247,7 +265,8 @@ Result<void> Session::subscribe(std::span<const std::uint32_t> handles) {
   return added;
 }
 
-// --- Values ------------------------------------------------------------------------------------------------------------
+// --- Values
+// ------------------------------------------------------------------------------------------------------------
 
 void Session::see(Item& item) {
   if (item.seen) return;
@@ -325,7 +344,8 @@ Result<void> Session::read_again(bool only_missing) {
   return {};
 }
 
-// --- The loop ----------------------------------------------------------------------------------------------------------
+// --- The loop
+// ----------------------------------------------------------------------------------------------------------
 
 Result<void> Session::step() {
   auto here = client_->iterate(kWait);
@@ -363,7 +383,8 @@ Result<void> Session::check_live(MonotonicTime now) {
   live_ = true;
   out_.live();
   log::info("opcua: live", log::field("source", name_), log::field("endpoint", settings_.endpoint),
-            log::field("points", static_cast<std::int64_t>(points_.by_path.size())), log::field("security", client_->security_text()));
+            log::field("points", static_cast<std::int64_t>(points_.by_path.size())),
+            log::field("security", client_->security_text()));
   report();
   return {};
 }
@@ -373,13 +394,16 @@ Result<void> Session::probe(MonotonicTime now) {
   if (probe_state_ && *probe_state_ != -2) {
     if (*probe_state_ >= 0 && *probe_state_ != server_state_) {
       server_state_ = *probe_state_;
-      if (server_state_ != 0) log::warn("opcua: server state", log::field("source", name_), log::field("state", server_state_name(server_state_)));
+      if (server_state_ != 0)
+        log::warn("opcua: server state", log::field("source", name_),
+                  log::field("state", server_state_name(server_state_)));
       report();
     }
     probe_state_.reset();
     next_probe_ = now + settings_.keepalive;
   }
-  if (probe_state_) return now < probe_deadline_ ? Result<void>() : fail(ErrorCode::timeout, "the server does not answer");
+  if (probe_state_)
+    return now < probe_deadline_ ? Result<void>() : fail(ErrorCode::timeout, "the server does not answer");
   if (now < next_probe_) return {};
   Owned<UA_ReadRequest, UA_TYPES_READREQUEST> request;
   UA_ReadValueId id{};
@@ -396,7 +420,8 @@ Result<void> Session::probe(MonotonicTime now) {
     const UA_Variant& value = response.results[0].value;
     if (value.type->memSize == sizeof(UA_Int32)) *state = *static_cast<const UA_Int32*>(value.data);
   };
-  auto sent = client_->send(request.get(), request.type(), &UA_TYPES[UA_TYPES_READRESPONSE], 2 * settings_.keepalive + seconds(10), answered);
+  auto sent = client_->send(request.get(), request.type(), &UA_TYPES[UA_TYPES_READRESPONSE],
+                            2 * settings_.keepalive + seconds(10), answered);
   *request = UA_ReadRequest{};
   return sent;
 }

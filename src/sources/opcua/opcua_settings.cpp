@@ -19,7 +19,8 @@ bool check(SettingsReader& reader, std::string_view key, const Result<void>& res
 void read_patterns(SettingsReader& reader, SourceSettings& out) {
   out.include = reader.strings("include", {"**"});
   out.exclude = reader.strings("exclude", {});
-  if (out.include.empty()) reader.problem("include", "'include' is empty, so that nothing matches; leave it out for everything");
+  if (out.include.empty())
+    reader.problem("include", "'include' is empty, so that nothing matches; leave it out for everything");
   for (const auto& [key, list] : {std::pair{"include", &out.include}, std::pair{"exclude", &out.exclude}}) {
     for (const std::string& text : *list) {
       const auto parsed = Pattern::parse(text);
@@ -37,14 +38,17 @@ void read_identity(SettingsReader& reader, SourceSettings& out) {
   }
   if (certificate.empty()) {
     if (!out.security.none()) {
-      reader.problem("security", "security needs certificate and private_key: an RSA certificate of this node's own, "
-                                 "which the server must trust");
+      reader.problem("security",
+                     "security needs certificate and private_key: an RSA certificate of this node's own, "
+                     "which the server must trust");
     }
     return;
   }
   auto identity = load_identity(certificate, key);
-  if (!identity) reader.problem("certificate", identity.error().message);
-  else out.identity = std::make_shared<const Identity>(std::move(*identity));
+  if (!identity)
+    reader.problem("certificate", identity.error().message);
+  else
+    out.identity = std::make_shared<const Identity>(std::move(*identity));
 }
 
 // Relative file names in a list are relative to the settings file, as `SettingsReader::file` makes them.
@@ -54,7 +58,8 @@ std::string absolute(const SettingsReader& reader, std::string_view key, const s
 
 void read_trust(SettingsReader& reader, SourceSettings& out) {
   ServerTrust trust;
-  if (const std::string pinned = reader.file("server_certificate"); !pinned.empty()) check(reader, "server_certificate", trust.pin(pinned));
+  if (const std::string pinned = reader.file("server_certificate"); !pinned.empty())
+    check(reader, "server_certificate", trust.pin(pinned));
   for (const std::string& file : reader.strings("trust_list", {})) {
     check(reader, "trust_list", trust.add_authority(absolute(reader, "trust_list", file)));
   }
@@ -85,7 +90,8 @@ void read_timing(SettingsReader& reader, SourceSettings& out) {
   out.keepalive = reader.duration("keepalive", seconds(3), milliseconds(500), hours(1));
   out.request_timeout = reader.duration("request_timeout", seconds(5), milliseconds(500), seconds(60));
   out.rebrowse = reader.duration("rebrowse", seconds(0), seconds(0), hours(24 * 365));
-  if (out.rebrowse > Duration::zero() && out.rebrowse < seconds(1)) reader.problem("rebrowse", "'rebrowse' must be 0s (never) or 1s and more");
+  if (out.rebrowse > Duration::zero() && out.rebrowse < seconds(1))
+    reader.problem("rebrowse", "'rebrowse' must be 0s (never) or 1s and more");
 }
 
 }  // namespace
@@ -95,11 +101,14 @@ SourceSettings read_source_settings(SettingsReader& reader) {
   out.endpoint = reader.required_string("endpoint");
   if (!out.endpoint.empty()) check(reader, "endpoint", check_endpoint_url(out.endpoint));
   out.browse = reader.strings("browse", {"i=85"});
-  if (out.browse.empty()) reader.problem("browse", "'browse' is empty; name a start node, such as \"i=85\" for everything");
+  if (out.browse.empty())
+    reader.problem("browse", "'browse' is empty; name a start node, such as \"i=85\" for everything");
   for (const std::string& node : out.browse) check(reader, "browse", check_node_id_text(node));
   const auto security = parse_security(reader.string("security", "none"));
-  if (security) out.security = *security;
-  else reader.problem("security", security.error().message);
+  if (security)
+    out.security = *security;
+  else
+    reader.problem("security", security.error().message);
   read_patterns(reader, out);
   read_identity(reader, out);
   read_trust(reader, out);

@@ -14,8 +14,8 @@ namespace sallyport::opcua {
 
 struct SourceSettings {
   std::string endpoint;
-  std::vector<std::string> browse;          // start nodes, as NodeId text
-  std::vector<std::string> include;         // patterns over paths below `into`
+  std::vector<std::string> browse;   // start nodes, as NodeId text
+  std::vector<std::string> include;  // patterns over paths below `into`
   std::vector<std::string> exclude;
   Security security = {};
   std::shared_ptr<const Identity> identity = {};
@@ -25,10 +25,10 @@ struct SourceSettings {
   bool allow_plaintext_password = false;
   Duration publishing_interval{};
   std::optional<Duration> sampling_interval = {};  // absent: as often as is published (-1)
-  std::uint32_t queue = 10;                 // values the server keeps for each point between two notifications
-  Duration keepalive{};                     // how often a server with nothing to say says so
+  std::uint32_t queue = 10;                        // values the server keeps for each point between two notifications
+  Duration keepalive{};                            // how often a server with nothing to say says so
   Duration request_timeout{};
-  Duration rebrowse{};                      // 0: only when connecting
+  Duration rebrowse{};  // 0: only when connecting
   std::size_t max_points = 0;
 };
 

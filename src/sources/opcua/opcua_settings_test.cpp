@@ -64,7 +64,9 @@ TEST(OpcUaSettings, DefaultsNeedAnEndpointOnly) {
 
 TEST(OpcUaSettings, BadInputGetsAClearAnswer) {
   const std::string endpoint = "endpoint = 'opc.tcp://10.0.0.5:4840'\n";
-  const struct { std::string text, message; } table[] = {
+  const struct {
+    std::string text, message;
+  } table[] = {
       {"", "endpoint"},
       {"endpoint = '10.0.0.5:4840'", "must begin with opc.tcp://"},
       {endpoint + "browse = []", "'browse' is empty"},
@@ -98,7 +100,8 @@ TEST(OpcUaSettings, FilesAreRelativeToTheSettings) {
   save("opcua_own", "urn:own");
   save("opcua_server", "urn:server");
   const Parsed parsed = parse(
-      "endpoint = 'opc.tcp://10.0.0.5:4840'\nsecurity = 'Aes256_Sha256_RsaPss/SignAndEncrypt'\ncertificate = 'opcua_own.crt'\n"
+      "endpoint = 'opc.tcp://10.0.0.5:4840'\nsecurity = 'Aes256_Sha256_RsaPss/SignAndEncrypt'\ncertificate = "
+      "'opcua_own.crt'\n"
       "private_key = 'opcua_own.key'\nserver_certificate = 'opcua_server.crt'\ntrust_list = ['opcua_own.crt']");
   EXPECT_EQ(all(parsed.problems), "");
   ASSERT_TRUE(parsed.settings.identity);

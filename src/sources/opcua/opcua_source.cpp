@@ -23,7 +23,7 @@ using std::chrono::seconds;
 constexpr Duration kFirstRetry = milliseconds(200);
 constexpr Duration kSecondRetry = seconds(1);
 constexpr Duration kMaxRetry = seconds(30);
-constexpr Duration kStable = seconds(5);        // live for so long: the next retry is quick again
+constexpr Duration kStable = seconds(5);  // live for so long: the next retry is quick again
 constexpr Duration kSayAgain = std::chrono::minutes(10);
 
 // Grows from one retry to the next; ± 20 % so that forty sources do not come back in step.
@@ -138,11 +138,14 @@ void OpcUaSource::say(const Error& error, bool was_live, Duration retry) {
   const MonotonicTime now = out_->clock().monotonic();
   ++said_count_;
   if (!was_live && error.message == last_said_ && now - last_said_at_ < kSayAgain) return;
-  const bool someone_must_act = error.code == ErrorCode::refused || error.code == ErrorCode::invalid || error.code == ErrorCode::limit;
+  const bool someone_must_act =
+      error.code == ErrorCode::refused || error.code == ErrorCode::invalid || error.code == ErrorCode::limit;
   const log::Level level = was_live || someone_must_act ? log::Level::error : log::Level::warn;
   // The reason is not a field: it may say what to do, which a field would cut off.
-  log::line(level, (was_live ? "opcua: connection lost: " : "opcua: cannot connect: ") + error.message, log::field("source", name_),
-            log::field("endpoint", settings_.endpoint), log::field("retry_ms", std::chrono::duration_cast<milliseconds>(retry).count()), log::field("times", said_count_));
+  log::line(level, (was_live ? "opcua: connection lost: " : "opcua: cannot connect: ") + error.message,
+            log::field("source", name_), log::field("endpoint", settings_.endpoint),
+            log::field("retry_ms", std::chrono::duration_cast<milliseconds>(retry).count()),
+            log::field("times", said_count_));
   last_said_ = error.message;
   last_said_at_ = now;
   said_count_ = 0;
@@ -170,7 +173,9 @@ void OpcUaSource::copy_counters() {
 void OpcUaSource::on_report(const Session::Report& report) {
   if (report.live) last_said_.clear();
   const bool up = report.live && (report.missing.empty() || !points_.by_path.empty());
-  const ConnectorState state = up ? ConnectorState::up : report.live ? ConnectorState::down : ConnectorState::connecting;
+  const ConnectorState state = up            ? ConnectorState::up
+                               : report.live ? ConnectorState::down
+                                             : ConnectorState::connecting;
   set_state(state, report.missing);
   const std::lock_guard lock(mutex_);
   status_.details = report.details;
@@ -179,7 +184,8 @@ void OpcUaSource::on_report(const Session::Report& report) {
 }  // namespace
 
 const SourceType& source_type() {
-  static const SourceType type{"opcua", [](const SourceCommon& common, SettingsReader& settings) -> std::unique_ptr<Source> {
+  static const SourceType type{"opcua",
+                               [](const SourceCommon& common, SettingsReader& settings) -> std::unique_ptr<Source> {
                                  return std::make_unique<OpcUaSource>(common.name, read_source_settings(settings));
                                }};
   return type;

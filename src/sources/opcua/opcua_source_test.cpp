@@ -59,7 +59,8 @@ PlantOptions plant_options(std::uint32_t tags = 0, std::uint16_t port = 0) {
 // A source with a namespace of its own.
 class Mirror {
  public:
-  explicit Mirror(const std::string& settings) : names(clock), publisher(names, "node", "plant", "acme/plant", status::kBadNoCommunication) {
+  explicit Mirror(const std::string& settings)
+      : names(clock), publisher(names, "node", "plant", "acme/plant", status::kBadNoCommunication) {
     Problems problems;
     const auto table = Settings::parse(settings, "test.toml", problems);
     EXPECT_TRUE(table);
@@ -87,7 +88,8 @@ class Mirror {
 };
 
 std::string settings_for(const std::string& endpoint, const std::string& more = "") {
-  return "endpoint = '" + endpoint + "'\nbrowse = ['" + kPlantStartNode + "']\npublishing_interval = '50ms'\nkeepalive = '500ms'\n" + more;
+  return "endpoint = '" + endpoint + "'\nbrowse = ['" + kPlantStartNode +
+         "']\npublishing_interval = '50ms'\nkeepalive = '500ms'\n" + more;
 }
 
 TEST(OpcUaSource, MirrorsThePlantWithUnitsRangesAndTexts) {
@@ -103,7 +105,8 @@ TEST(OpcUaSource, MirrorsThePlantWithUnitsRangesAndTexts) {
   EXPECT_EQ(speed.meta->range_high, 1500);
   EXPECT_EQ(speed.meta->description, "speed of the shaft");
   EXPECT_EQ(speed.value.type(), Type::float64);
-  EXPECT_EQ(mirror.at("PumpStation1/Pump1/Mode").meta->enum_strings, (std::vector<std::string>{"Off", "Manual", "Automatic"}));
+  EXPECT_EQ(mirror.at("PumpStation1/Pump1/Mode").meta->enum_strings,
+            (std::vector<std::string>{"Off", "Manual", "Automatic"}));
   EXPECT_EQ(mirror.at("PumpStation1/Pump1/Running").meta->enum_strings, (std::vector<std::string>{"off", "on"}));
   EXPECT_TRUE(eventually([&] { return mirror.at("PumpStation1/Pump1/Speed").source_time > speed.source_time; }));
   EXPECT_TRUE(eventually([&] { return mirror.source->status().changes > 100; }));
@@ -111,7 +114,8 @@ TEST(OpcUaSource, MirrorsThePlantWithUnitsRangesAndTexts) {
 
 TEST(OpcUaSource, TakesOnlyWhatIsIncluded) {
   RunningPlant plant(plant_options(5));
-  Mirror mirror(settings_for(plant.server->endpoint(), "include = ['PumpStation1/**', 'Nothing/*']\nexclude = ['**/Vibration']"));
+  Mirror mirror(
+      settings_for(plant.server->endpoint(), "include = ['PumpStation1/**', 'Nothing/*']\nexclude = ['**/Vibration']"));
   ASSERT_TRUE(eventually([&] { return mirror.up(); }));
   EXPECT_EQ(mirror.counts().points, plant.server->points() - 5 - 4);
   EXPECT_EQ(mirror.at("Tags/T00001").id, kNoPoint);
@@ -162,7 +166,8 @@ TEST(OpcUaSource, WaitsForAServerThatIsNotThereYet) {
 
 TEST(OpcUaSource, AMissingStartNodeDisturbsNothingElse) {
   RunningPlant plant(plant_options());
-  Mirror mirror("endpoint = '" + plant.server->endpoint() + "'\nbrowse = ['nsu=urn:sallyport:plant;s=Nowhere', 'nsu=urn:elsewhere;s=Plant', '" +
+  Mirror mirror("endpoint = '" + plant.server->endpoint() +
+                "'\nbrowse = ['nsu=urn:sallyport:plant;s=Nowhere', 'nsu=urn:elsewhere;s=Plant', '" +
                 std::string(kPlantStartNode) + "']\n");
   ASSERT_TRUE(eventually([&] { return mirror.up(); }));
   EXPECT_EQ(mirror.counts().good, plant.server->points());
@@ -175,15 +180,19 @@ TEST(OpcUaSource, SecurityThatTheServerDoesNotOfferIsRefused) {
   RunningPlant plant(plant_options());
   const auto own = make_self_signed({.name = "client", .application_uri = "urn:client", .hosts = {}, .days = 10});
   ASSERT_TRUE(own);
-  const std::string certificate = ::testing::TempDir() + "opcua_source_test.crt", key = ::testing::TempDir() + "opcua_source_test.key";
+  const std::string certificate = ::testing::TempDir() + "opcua_source_test.crt",
+                    key = ::testing::TempDir() + "opcua_source_test.key";
   ASSERT_TRUE(save_identity(*own, certificate, key));
-  Mirror mirror(settings_for(plant.server->endpoint(), "security = 'Basic256Sha256/Sign'\ncertificate = '" + certificate + "'\nprivate_key = '" + key + "'\n"));
-  EXPECT_TRUE(eventually([&] { return mirror.source->status().reason.contains("it offers none"); })) << mirror.source->status().reason;
+  Mirror mirror(settings_for(plant.server->endpoint(), "security = 'Basic256Sha256/Sign'\ncertificate = '" +
+                                                           certificate + "'\nprivate_key = '" + key + "'\n"));
+  EXPECT_TRUE(eventually([&] { return mirror.source->status().reason.contains("it offers none"); }))
+      << mirror.source->status().reason;
 }
 
 TEST(OpcUaSource, AStartNodeMayBeAVariable) {
   RunningPlant plant(plant_options());
-  Mirror mirror("endpoint = '" + plant.server->endpoint() + "'\nbrowse = ['nsu=urn:sallyport:plant;s=Plant/PumpStation1/Flow']\n");
+  Mirror mirror("endpoint = '" + plant.server->endpoint() +
+                "'\nbrowse = ['nsu=urn:sallyport:plant;s=Plant/PumpStation1/Flow']\n");
   ASSERT_TRUE(eventually([&] { return mirror.up(); }));
   EXPECT_EQ(mirror.counts().points, 1u);
   EXPECT_EQ(mirror.at("Flow").meta->unit, "m³/h");

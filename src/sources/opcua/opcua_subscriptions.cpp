@@ -13,19 +13,19 @@ constexpr std::size_t kItemBatch = 1000;
 constexpr std::uint32_t kMaxNotifications = 10'000;  // in one message
 constexpr std::uint32_t kMaxRepublish = 100;
 constexpr Duration kPublishTimeout = std::chrono::minutes(10);
-constexpr Duration kPause = std::chrono::milliseconds(200);   // after a failed publish request
-constexpr Duration kSlack = std::chrono::seconds(3);          // a keep-alive may be late by this much
+constexpr Duration kPause = std::chrono::milliseconds(200);  // after a failed publish request
+constexpr Duration kSlack = std::chrono::seconds(3);         // a keep-alive may be late by this much
 
 double milliseconds(Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
-Duration from_milliseconds(double ms) { return std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::milli>(std::clamp(ms, 0.0, 3.6e9))); }
+Duration from_milliseconds(double ms) {
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::milli>(std::clamp(ms, 0.0, 3.6e9)));
+}
 MonotonicTime now() { return SystemClock().monotonic(); }
 
 // 0 is never used. (OPC 10000-4 §5.13.1.1)
 std::uint32_t after(std::uint32_t sequence) { return sequence == 0xffffffff ? 1 : sequence + 1; }
 
-bool no_room(UA_StatusCode code) {
-  return code == UA_STATUSCODE_BADTOOMANYMONITOREDITEMS;
-}
+bool no_room(UA_StatusCode code) { return code == UA_STATUSCODE_BADTOOMANYMONITOREDITEMS; }
 
 }  // namespace
 
@@ -35,9 +35,14 @@ struct Subscriptions::Inbox {
   std::deque<PublishResponse> responses;  // at most as many as requests are outstanding
 };
 
-Subscriptions::Subscriptions(Client& client, SubscriptionSettings settings, ValueHandler on_value, FailureHandler on_failure)
-    : client_(client), settings_(settings), on_value_(std::move(on_value)), on_failure_(std::move(on_failure)),
-      inbox_(std::make_shared<Inbox>()), item_batch_(batch_size(client.limits().items_per_call, kItemBatch)) {}
+Subscriptions::Subscriptions(Client& client, SubscriptionSettings settings, ValueHandler on_value,
+                             FailureHandler on_failure)
+    : client_(client),
+      settings_(settings),
+      on_value_(std::move(on_value)),
+      on_failure_(std::move(on_failure)),
+      inbox_(std::make_shared<Inbox>()),
+      item_batch_(batch_size(client.limits().items_per_call, kItemBatch)) {}
 
 Subscriptions::~Subscriptions() { inbox_->open = false; }
 
@@ -45,8 +50,10 @@ Result<bool> Subscriptions::open_subscription() {
   const double interval = std::max(milliseconds(settings_.publishing_interval), 1.0);
   Owned<UA_CreateSubscriptionRequest, UA_TYPES_CREATESUBSCRIPTIONREQUEST> request;
   request->requestedPublishingInterval = interval;
-  request->requestedMaxKeepAliveCount = static_cast<UA_UInt32>(std::max(std::floor(milliseconds(settings_.keepalive) / interval), 1.0));
-  request->requestedLifetimeCount = std::max<UA_UInt32>(10 * request->requestedMaxKeepAliveCount, static_cast<UA_UInt32>(std::ceil(30'000 / interval)));
+  request->requestedMaxKeepAliveCount =
+      static_cast<UA_UInt32>(std::max(std::floor(milliseconds(settings_.keepalive) / interval), 1.0));
+  request->requestedLifetimeCount = std::max<UA_UInt32>(10 * request->requestedMaxKeepAliveCount,
+                                                        static_cast<UA_UInt32>(std::ceil(30'000 / interval)));
   request->maxNotificationsPerPublish = kMaxNotifications;
   request->publishingEnabled = true;
   const auto response = client_.call<UA_CreateSubscriptionResponse, UA_TYPES_CREATESUBSCRIPTIONRESPONSE>(request);
@@ -56,7 +63,8 @@ Result<bool> Subscriptions::open_subscription() {
   }
   const UA_CreateSubscriptionResponse& made = **response;
   const double silence = made.revisedPublishingInterval * std::max<UA_UInt32>(made.revisedMaxKeepAliveCount, 1);
-  subscriptions_.push_back({.id = made.subscriptionId, .allowed_silence = from_milliseconds(silence) + kSlack, .heard = now()});
+  subscriptions_.push_back(
+      {.id = made.subscriptionId, .allowed_silence = from_milliseconds(silence) + kSlack, .heard = now()});
   revised_.publishing_interval_ms = std::max(revised_.publishing_interval_ms, made.revisedPublishingInterval);
   revised_.keepalive_ms = std::max(revised_.keepalive_ms, silence);
   revised_.subscriptions = subscriptions_.size();
@@ -95,7 +103,8 @@ Result<std::size_t> Subscriptions::add_batch(Subscription& subscription, std::sp
     wanted[i].itemToMonitor.attributeId = UA_ATTRIBUTEID_VALUE;
     wanted[i].monitoringMode = UA_MONITORINGMODE_REPORTING;
     wanted[i].requestedParameters.clientHandle = items[i].handle;
-    wanted[i].requestedParameters.samplingInterval = settings_.sampling_interval ? milliseconds(*settings_.sampling_interval) : -1;
+    wanted[i].requestedParameters.samplingInterval =
+        settings_.sampling_interval ? milliseconds(*settings_.sampling_interval) : -1;
     wanted[i].requestedParameters.queueSize = settings_.queue;
     wanted[i].requestedParameters.discardOldest = true;
     const std::size_t handle = items[i].handle;
@@ -117,7 +126,8 @@ Result<std::size_t> Subscriptions::add_batch(Subscription& subscription, std::sp
     subscription.full = true;
     return 0;
   }
-  if ((*response)->resultsSize != items.size()) return fail(ErrorCode::malformed, "the server answered CreateMonitoredItems with another number of results");
+  if ((*response)->resultsSize != items.size())
+    return fail(ErrorCode::malformed, "the server answered CreateMonitoredItems with another number of results");
   std::size_t done = 0;
   for (; done < items.size(); ++done) {
     const UA_MonitoredItemCreateResult& result = (*response)->results[done];
@@ -141,7 +151,8 @@ Result<std::size_t> Subscriptions::add_batch(Subscription& subscription, std::sp
   return done;
 }
 
-void Subscriptions::note_item(Subscription& subscription, const Item& item, const UA_MonitoredItemCreateResult& result) {
+void Subscriptions::note_item(Subscription& subscription, const Item& item,
+                              const UA_MonitoredItemCreateResult& result) {
   if (result.statusCode != UA_STATUSCODE_GOOD) {
     ++counters_.items_failed;
     on_failure_(item.handle, result.statusCode);
@@ -157,7 +168,9 @@ Result<void> Subscriptions::remove(std::span<const std::uint32_t> handles) {
   for (Subscription& subscription : subscriptions_) {
     std::vector<UA_UInt32> ids;
     for (const std::uint32_t handle : handles) {
-      if (handle >= monitored_.size() || monitored_[handle].id == 0 || monitored_[handle].subscription != subscription.id) continue;
+      if (handle >= monitored_.size() || monitored_[handle].id == 0 ||
+          monitored_[handle].subscription != subscription.id)
+        continue;
       ids.push_back(monitored_[handle].id);
       monitored_[handle] = {};
     }
@@ -166,7 +179,8 @@ Result<void> Subscriptions::remove(std::span<const std::uint32_t> handles) {
       request->subscriptionId = subscription.id;
       request->monitoredItemIds = ids.data() + at;  // borrowed
       request->monitoredItemIdsSize = std::min(item_batch_, ids.size() - at);
-      const auto response = client_.call<UA_DeleteMonitoredItemsResponse, UA_TYPES_DELETEMONITOREDITEMSRESPONSE>(request);
+      const auto response =
+          client_.call<UA_DeleteMonitoredItemsResponse, UA_TYPES_DELETEMONITOREDITEMSRESPONSE>(request);
       *request = UA_DeleteMonitoredItemsRequest{};
       if (!response) return within("deleting monitored items", response.error());
     }
@@ -184,7 +198,8 @@ Result<void> Subscriptions::send_publish() {
     request->subscriptionAcknowledgementsSize = acknowledgements_.size();
     const auto arrived = [inbox = inbox_](void* from) {
       --inbox->outstanding;
-      if (inbox->open) inbox->responses.emplace_back(std::exchange(*static_cast<UA_PublishResponse*>(from), UA_PublishResponse{}));
+      if (inbox->open)
+        inbox->responses.emplace_back(std::exchange(*static_cast<UA_PublishResponse*>(from), UA_PublishResponse{}));
     };
     ++inbox_->outstanding;
     auto sent = client_.send(request.get(), request.type(), PublishResponse::type(), kPublishTimeout, arrived);
@@ -212,7 +227,8 @@ Result<void> Subscriptions::work(MonotonicTime time) {
     if (auto sent = send_publish(); !sent) return sent;
   }
   for (const Subscription& subscription : subscriptions_) {
-    if (time - subscription.heard > subscription.allowed_silence) return fail(ErrorCode::timeout, "the server is silent: no keep-alive in time");
+    if (time - subscription.heard > subscription.allowed_silence)
+      return fail(ErrorCode::timeout, "the server is silent: no keep-alive in time");
   }
   return time < publish_after_ ? Result<void>() : send_publish();
 }
@@ -236,12 +252,16 @@ Result<void> Subscriptions::take_failure(const PublishResponse& response, Monoto
     case UA_STATUSCODE_BADTOOMANYPUBLISHREQUESTS:
       max_outstanding_ = std::max<std::size_t>(inbox_->outstanding, 1);
       return {};
-    case UA_STATUSCODE_BADNOSUBSCRIPTION: return fail(ErrorCode::closed, "the server forgot the subscription");
+    case UA_STATUSCODE_BADNOSUBSCRIPTION:
+      return fail(ErrorCode::closed, "the server forgot the subscription");
     case UA_STATUSCODE_BADSESSIONIDINVALID:
-    case UA_STATUSCODE_BADSESSIONCLOSED: return fail(ErrorCode::closed, "the server closed the session");
+    case UA_STATUSCODE_BADSESSIONCLOSED:
+      return fail(ErrorCode::closed, "the server closed the session");
     case UA_STATUSCODE_BADSECURECHANNELCLOSED:
-    case UA_STATUSCODE_BADCONNECTIONCLOSED: return fail(ErrorCode::closed, status_text(code));
-    default: return {};  // the watchdog decides
+    case UA_STATUSCODE_BADCONNECTIONCLOSED:
+      return fail(ErrorCode::closed, status_text(code));
+    default:
+      return {};  // the watchdog decides
   }
 }
 
@@ -277,7 +297,8 @@ Result<void> Subscriptions::recover(Subscription& subscription, std::uint32_t fi
     request->subscriptionId = id;
     request->retransmitSequenceNumber = sequence;
     const auto response = client_.call<UA_RepublishResponse, UA_TYPES_REPUBLISHRESPONSE>(request);
-    if (!response && client_.last_result() == UA_STATUSCODE_BADCONNECTIONCLOSED) return std::unexpected(response.error());
+    if (!response && client_.last_result() == UA_STATUSCODE_BADCONNECTIONCLOSED)
+      return std::unexpected(response.error());
     if (!response) {
       ++lost;
       continue;
@@ -298,10 +319,13 @@ Result<void> Subscriptions::deliver(const UA_NotificationMessage& message) {
     if (data.encoding != UA_EXTENSIONOBJECT_DECODED) continue;
     if (data.content.decoded.type == &UA_TYPES[UA_TYPES_DATACHANGENOTIFICATION]) {
       const auto& changes = *static_cast<const UA_DataChangeNotification*>(data.content.decoded.data);
-      for (std::size_t c = 0; c < changes.monitoredItemsSize; ++c) on_value_(changes.monitoredItems[c].clientHandle, changes.monitoredItems[c].value);
+      for (std::size_t c = 0; c < changes.monitoredItemsSize; ++c)
+        on_value_(changes.monitoredItems[c].clientHandle, changes.monitoredItems[c].value);
     } else if (data.content.decoded.type == &UA_TYPES[UA_TYPES_STATUSCHANGENOTIFICATION]) {
       const auto& change = *static_cast<const UA_StatusChangeNotification*>(data.content.decoded.data);
-      if (UA_StatusCode_isBad(change.status)) return fail(ErrorCode::closed, std::string("the server ended the subscription (") + UA_StatusCode_name(change.status) + ")");
+      if (UA_StatusCode_isBad(change.status))
+        return fail(ErrorCode::closed,
+                    std::string("the server ended the subscription (") + UA_StatusCode_name(change.status) + ")");
     }
   }
   return {};

@@ -1,5 +1,5 @@
-// Subscriptions and monitored items of one session, over raw services instead of the library's bookkeeping: that neither
-// tells of keep-alives nor heals sequence gaps. (OPC 10000-4 §5.13, §5.14) One thread, the client's.
+// Subscriptions and monitored items of one session, over raw services instead of the library's bookkeeping: that
+// neither tells of keep-alives nor heals sequence gaps. (OPC 10000-4 §5.13, §5.14) One thread, the client's.
 #pragma once
 
 #include <cstdint>
@@ -23,19 +23,19 @@ struct SubscriptionSettings {
 
 // What the server made of it.
 struct Revised {
-  double publishing_interval_ms = 0;   // the slowest subscription
-  double sampling_interval_ms = 0;     // the slowest item
-  std::uint32_t queue = 0;             // the shortest queue
+  double publishing_interval_ms = 0;  // the slowest subscription
+  double sampling_interval_ms = 0;    // the slowest item
+  std::uint32_t queue = 0;            // the shortest queue
   double keepalive_ms = 0;
   std::size_t subscriptions = 0;
 };
 
 struct SubscriptionCounters {
-  std::uint64_t notifications = 0;     // messages
+  std::uint64_t notifications = 0;  // messages
   std::uint64_t keepalives = 0;
-  std::uint64_t republished = 0;       // missing messages that the server still had
-  std::uint64_t sequence_gaps = 0;     // messages that are lost for good
-  std::uint64_t items_failed = 0;      // could not be monitored
+  std::uint64_t republished = 0;    // missing messages that the server still had
+  std::uint64_t sequence_gaps = 0;  // messages that are lost for good
+  std::uint64_t items_failed = 0;   // could not be monitored
 };
 
 class Subscriptions {
@@ -52,8 +52,8 @@ class Subscriptions {
     std::uint32_t handle = 0;  // comes back with each value; never used twice in one session
     UA_NodeId node{};          // borrowed for the call
   };
-  // Monitors these values, in batches and as many subscriptions as the server wants. Items that cannot be monitored go to
-  // the failure handler. An error: the connection is lost.
+  // Monitors these values, in batches and as many subscriptions as the server wants. Items that cannot be monitored go
+  // to the failure handler. An error: the connection is lost.
   Result<void> add(std::span<const Item> items);
   Result<void> remove(std::span<const std::uint32_t> handles);
 

@@ -28,13 +28,15 @@ class Faults : public ::testing::Test {
   // The server's certificate in a file, and a client's own.
   std::string secure_settings(const ZooServer& zoo, const std::string& security, const std::string& trust) {
     if (!identity) {
-      auto made = make_self_signed({.name = "client", .application_uri = "urn:sallyport:interop", .hosts = {}, .days = 10});
+      auto made =
+          make_self_signed({.name = "client", .application_uri = "urn:sallyport:interop", .hosts = {}, .days = 10});
       EXPECT_TRUE(made);
       identity = std::make_unique<Identity>(std::move(*made));
       EXPECT_TRUE(save_identity(*identity, folder.file("client.crt"), folder.file("client.key")));
     }
-    return zoo_settings(zoo, "security = '" + security + "'\ncertificate = '" + folder.file("client.crt") + "'\nprivate_key = '" +
-                                 folder.file("client.key") + "'\ninclude = ['Scalars/**']\n" + trust);
+    return zoo_settings(zoo, "security = '" + security + "'\ncertificate = '" + folder.file("client.crt") +
+                                 "'\nprivate_key = '" + folder.file("client.key") + "'\ninclude = ['Scalars/**']\n" +
+                                 trust);
   }
   std::string save_server_certificate(const ZooServer& zoo) {
     ClientOptions options;
@@ -100,11 +102,14 @@ TEST_F(Faults, AServerOrAStartNodeThatComesLaterIsWaitedFor) {
   EXPECT_TRUE(eventually([&] { return mirror.status().reason == "connection refused"; }));
   auto zoo = std::make_unique<ZooServer>(port, folder, R"("withoutZoo": true)");
   // ServerStatus (i=2256) is a variable; the others are missing.
-  EXPECT_TRUE(eventually([&] { return mirror.at("ServerStatus").status == status::kGood && mirror.at("ServerStatus").id != kNoPoint; }));
+  EXPECT_TRUE(eventually(
+      [&] { return mirror.at("ServerStatus").status == status::kGood && mirror.at("ServerStatus").id != kNoPoint; }));
   EXPECT_TRUE(eventually([&] { return contains(mirror.status().reason, "s=Zoo' does not exist"); }));
   zoo.reset();
   zoo = std::make_unique<ZooServer>(port, folder);
-  EXPECT_TRUE(eventually([&] { return mirror.at("Scalars/Double").status == status::kGood && mirror.at("Scalars/Double").id != kNoPoint; }, seconds(60)));
+  EXPECT_TRUE(eventually(
+      [&] { return mirror.at("Scalars/Double").status == status::kGood && mirror.at("Scalars/Double").id != kNoPoint; },
+      seconds(60)));
   EXPECT_EQ(mirror.at("Lion").id, kNoPoint);
   ASSERT_TRUE(zoo->command("add Lion"));
   EXPECT_TRUE(eventually([&] { return mirror.at("Lion").id != kNoPoint; }, seconds(60)));
@@ -115,7 +120,8 @@ TEST_F(Faults, EveryPolicyAndModeConnectsToATrustedServerOnly) {
   const std::string certificate = save_server_certificate(zoo);
   for (const char* policy : {"Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"}) {
     for (const char* mode : {"/Sign", "/SignAndEncrypt"}) {
-      const Mirror mirror(secure_settings(zoo, std::string(policy) + mode, "server_certificate = '" + certificate + "'"));
+      const Mirror mirror(
+          secure_settings(zoo, std::string(policy) + mode, "server_certificate = '" + certificate + "'"));
       EXPECT_TRUE(mirror.comes_up()) << policy << mode;
       EXPECT_EQ(mirror.detail("security"), std::string(policy) + mode);
       EXPECT_EQ(mirror.at("Scalars/Double").value, Value::from(3.141592653589793));
@@ -124,8 +130,10 @@ TEST_F(Faults, EveryPolicyAndModeConnectsToATrustedServerOnly) {
   const Mirror nothing(secure_settings(zoo, "Basic256Sha256/SignAndEncrypt", ""));
   EXPECT_TRUE(eventually([&] { return contains(nothing.status().reason, fingerprint); })) << nothing.status().reason;
   EXPECT_TRUE(contains(nothing.status().reason, "set server_certificate"));
-  const Mirror other(secure_settings(zoo, "Basic256Sha256/SignAndEncrypt", "server_certificate = '" + folder.file("client.crt") + "'"));
-  EXPECT_TRUE(eventually([&] { return contains(other.status().reason, "not the one in server_certificate"); })) << other.status().reason;
+  const Mirror other(secure_settings(zoo, "Basic256Sha256/SignAndEncrypt",
+                                     "server_certificate = '" + folder.file("client.crt") + "'"));
+  EXPECT_TRUE(eventually([&] { return contains(other.status().reason, "not the one in server_certificate"); }))
+      << other.status().reason;
   const Mirror listed(secure_settings(zoo, "Aes256_Sha256_RsaPss/Sign", "trust_list = ['" + certificate + "']"));
   EXPECT_TRUE(listed.comes_up());
   EXPECT_EQ(nothing.counts().points, 0u);
@@ -134,13 +142,17 @@ TEST_F(Faults, EveryPolicyAndModeConnectsToATrustedServerOnly) {
 TEST_F(Faults, PasswordsAreChecked) {
   ZooServer zoo(free_port(), folder, R"("secure": true, "users": true)");
   const std::string good = folder.write("good", "bananas\n"), bad = folder.write("bad", "coconuts\n");
-  const auto login = [&](const std::string& file) { return "include = ['Scalars/**']\nusername = 'keeper'\npassword_file = '" + file + "'"; };
+  const auto login = [&](const std::string& file) {
+    return "include = ['Scalars/**']\nusername = 'keeper'\npassword_file = '" + file + "'";
+  };
   const Mirror keeper(zoo_settings(zoo, login(good)));
   EXPECT_TRUE(keeper.comes_up());
   const Mirror thief(zoo_settings(zoo, login(bad)));
-  EXPECT_TRUE(eventually([&] { return contains(thief.status().reason, "refuses user name or password"); })) << thief.status().reason;
+  EXPECT_TRUE(eventually([&] { return contains(thief.status().reason, "refuses user name or password"); }))
+      << thief.status().reason;
   const Mirror nobody(zoo_settings(zoo));
-  EXPECT_TRUE(eventually([&] { return contains(nobody.status().reason, "no anonymous users"); })) << nobody.status().reason;
+  EXPECT_TRUE(eventually([&] { return contains(nobody.status().reason, "no anonymous users"); }))
+      << nobody.status().reason;
   EXPECT_TRUE(keeper.up());
 }
 
@@ -189,15 +201,17 @@ TEST_F(Faults, WhatIsNoOpcUaServerIsSaidToBeNone) {
   const std::string answers[] = {
       "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
       std::string(1000, '\xff'),
-      std::string("ACKF\x1c\x00\x00\x00", 8) + std::string(20, '\0'),          // no buffers at all
-      std::string("ACKF\xff\xff\xff\x7f", 8),                                   // a chunk of 2 GiB
-      std::string("MSGF\x10\x00\x00\x00", 8) + std::string(8, '\x01'),          // out of turn
-      "",                                                                       // just closes
+      std::string("ACKF\x1c\x00\x00\x00", 8) + std::string(20, '\0'),   // no buffers at all
+      std::string("ACKF\xff\xff\xff\x7f", 8),                           // a chunk of 2 GiB
+      std::string("MSGF\x10\x00\x00\x00", 8) + std::string(8, '\x01'),  // out of turn
+      "",                                                               // just closes
   };
   for (const std::string& answer : answers) {
     Impostor impostor(answer);
-    const Mirror mirror("endpoint = 'opc.tcp://127.0.0.1:" + std::to_string(impostor.port) + "'\nrequest_timeout = '1s'");
-    EXPECT_TRUE(eventually([&] { return mirror.status().state == ConnectorState::down && !mirror.status().reason.empty(); }));
+    const Mirror mirror("endpoint = 'opc.tcp://127.0.0.1:" + std::to_string(impostor.port) +
+                        "'\nrequest_timeout = '1s'");
+    EXPECT_TRUE(
+        eventually([&] { return mirror.status().state == ConnectorState::down && !mirror.status().reason.empty(); }));
     SCOPED_TRACE(mirror.status().reason);
     EXPECT_EQ(mirror.counts().points, 0u);
     EXPECT_TRUE(contains(mirror.status().reason, "no OPC UA server"));

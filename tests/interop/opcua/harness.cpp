@@ -30,7 +30,9 @@ bool eventually(const std::function<bool()>& condition, Duration timeout) {
   return condition();
 }
 
-double seconds_since(MonotonicTime begin) { return std::chrono::duration<double>(SystemClock().monotonic() - begin).count(); }
+double seconds_since(MonotonicTime begin) {
+  return std::chrono::duration<double>(SystemClock().monotonic() - begin).count();
+}
 
 TemporaryFolder::TemporaryFolder() {
   std::string name = (std::filesystem::temp_directory_path() / "sallyport-opcua-XXXXXX").string();
@@ -65,7 +67,8 @@ ZooServer::ZooServer(std::uint16_t port, const TemporaryFolder& folder, const st
     return;
   }
   const std::string script = interop + "/opcua/zoo_server.js";
-  const std::string json = "{\"port\": " + std::to_string(port) + ", \"folder\": \"" + folder.path() + "\"" + (settings.empty() ? "" : ", " + settings) + "}";
+  const std::string json = "{\"port\": " + std::to_string(port) + ", \"folder\": \"" + folder.path() + "\"" +
+                           (settings.empty() ? "" : ", " + settings) + "}";
   int in[2], out[2];
   EXPECT_EQ(::pipe2(in, O_CLOEXEC), 0);
   EXPECT_EQ(::pipe2(out, O_CLOEXEC), 0);
@@ -85,7 +88,8 @@ ZooServer::ZooServer(std::uint16_t port, const TemporaryFolder& folder, const st
   out_ = out[0];
   if (read_line("ready", seconds(90))) return;
   std::ifstream said(log);
-  ADD_FAILURE() << "the zoo did not open (is node installed? scripts/setup): " << std::string(std::istreambuf_iterator<char>(said), {});
+  ADD_FAILURE() << "the zoo did not open (is node installed? scripts/setup): "
+                << std::string(std::istreambuf_iterator<char>(said), {});
 }
 
 ZooServer::~ZooServer() {
@@ -130,7 +134,8 @@ void ZooServer::kill() {
   pid_ = -1;
 }
 
-Mirror::Mirror(const std::string& settings) : names_(clock_), publisher_(names_, "node", "zoo", "zoo", status::kBadNoCommunication) {
+Mirror::Mirror(const std::string& settings)
+    : names_(clock_), publisher_(names_, "node", "zoo", "zoo", status::kBadNoCommunication) {
   Problems problems;
   const auto table = Settings::parse(settings, "test.toml", problems);
   if (table) {

@@ -1,4 +1,5 @@
-// What the OPC UA interop tests stand on: node-opcua's zoo server as a process of its own, and a source with a namespace.
+// What the OPC UA interop tests stand on: node-opcua's zoo server as a process of its own, and a source with a
+// namespace.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -44,7 +45,7 @@ class ZooServer {
   std::string endpoint() const { return "opc.tcp://127.0.0.1:" + std::to_string(port_); }
   bool command(const std::string& line);  // waits until it has been carried out
   void signal(int number);
-  void kill();                            // SIGKILL, and waited for
+  void kill();  // SIGKILL, and waited for
 
  private:
   bool read_line(const std::string& expected, Duration timeout);

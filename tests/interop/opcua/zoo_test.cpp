@@ -19,7 +19,9 @@ void expect_scalars(const Mirror& mirror) {
     EXPECT_NE(point.id, kNoPoint) << name;
     EXPECT_EQ(point.status, status::kGood) << name;
     EXPECT_EQ(point.source_time, kSourceTime) << name << " " << format_utc(point.source_time);
-    if (point.meta && name != "Structure") { EXPECT_EQ(point.meta->type, point.value.type()) << name; }
+    if (point.meta && name != "Structure") {
+      EXPECT_EQ(point.meta->type, point.value.type()) << name;
+    }
     return point.value;
   };
   EXPECT_EQ(value("Boolean"), Value::from(true));
@@ -34,7 +36,8 @@ void expect_scalars(const Mirror& mirror) {
   EXPECT_EQ(value("Float"), Value::from(1.5f));
   EXPECT_EQ(value("Double"), Value::from(3.141592653589793));
   EXPECT_EQ(value("String"), Value::text("Grüße aus dem Zoo"));
-  EXPECT_EQ(value("DateTime"), Value::date_time(116'444'736'000'000'000 + *parse_utc("2026-11-23T02:40:17.123Z") / 100));
+  EXPECT_EQ(value("DateTime"),
+            Value::date_time(116'444'736'000'000'000 + *parse_utc("2026-11-23T02:40:17.123Z") / 100));
   EXPECT_EQ(value("Guid").contents().size(), 16u);
   EXPECT_EQ(std::to_integer<int>(value("Guid").contents()[0]), 0x75);  // little-endian first field
   EXPECT_EQ(value("ByteString").text(), std::string_view("\x00\x01\xfe\xff", 4));
@@ -57,9 +60,11 @@ void expect_scalars(const Mirror& mirror) {
 
 void expect_arrays(const Mirror& mirror) {
   const auto value = [&](const std::string& name) { return mirror.at("Arrays/" + name).value; };
-  EXPECT_EQ(value("Doubles"), make_array(Type::float64, std::vector{Value::from(1.5), Value::from(2.5), Value::from(3.5)}));
+  EXPECT_EQ(value("Doubles"),
+            make_array(Type::float64, std::vector{Value::from(1.5), Value::from(2.5), Value::from(3.5)}));
   EXPECT_TRUE(mirror.at("Arrays/Doubles").meta->array);
-  EXPECT_EQ(value("Strings"), make_array(Type::string, std::vector{Value::text("ape"), Value::text(""), Value::text("Bär")}));
+  EXPECT_EQ(value("Strings"),
+            make_array(Type::string, std::vector{Value::text("ape"), Value::text(""), Value::text("Bär")}));
   EXPECT_EQ(value("Empty"), make_array(Type::int32, {}));
   std::vector<Value> numbers;
   for (std::int32_t i = 1; i <= 6; ++i) numbers.push_back(Value::from(i));
@@ -68,9 +73,15 @@ void expect_arrays(const Mirror& mirror) {
 }
 
 void expect_statuses_and_times(const Mirror& mirror) {
-  const struct { std::string name; Status status; } table[] = {
-      {"Good", 0}, {"GoodLocalOverride", 0x00960000}, {"UncertainLastUsable", 0x40900000}, {"UncertainHighLimited", 0x40940200},
-      {"BadSensorFailure", 0x808C0000}, {"BadNotConnected", 0x808A0000}};
+  const struct {
+    std::string name;
+    Status status;
+  } table[] = {{"Good", 0},
+               {"GoodLocalOverride", 0x00960000},
+               {"UncertainLastUsable", 0x40900000},
+               {"UncertainHighLimited", 0x40940200},
+               {"BadSensorFailure", 0x808C0000},
+               {"BadNotConnected", 0x808A0000}};
   for (const auto& row : table) {
     const PointView point = mirror.at("Statuses/" + row.name);
     EXPECT_EQ(point.status & 0xFFFF0300, row.status) << row.name << std::hex << " " << point.status;
@@ -99,9 +110,11 @@ void expect_metadata(const Mirror& mirror) {
 }
 
 void expect_names(const Mirror& mirror) {
-  const std::pair<const char*, int> table[] = {{"a%2Fb", 0}, {"100%25", 1}, {"Ünïcödé 机", 2}, {"a%2Bb%23c%2Ad", 3}, {"%24dollar", 4}, {" ", 5},
-                                               {"%252F", 6}, {"with.dot", 7}, {"x~2", 8}, {"x", 10}, {"x~3", 9}};
-  for (const auto& [name, value] : table) EXPECT_EQ(mirror.at(std::string("Names/") + name).value, Value::from(std::int32_t{value})) << name;
+  const std::pair<const char*, int> table[] = {{"a%2Fb", 0},     {"100%25", 1}, {"Ünïcödé 机", 2}, {"a%2Bb%23c%2Ad", 3},
+                                               {"%24dollar", 4}, {" ", 5},      {"%252F", 6},      {"with.dot", 7},
+                                               {"x~2", 8},       {"x", 10},     {"x~3", 9}};
+  for (const auto& [name, value] : table)
+    EXPECT_EQ(mirror.at(std::string("Names/") + name).value, Value::from(std::int32_t{value})) << name;
   EXPECT_EQ(mirror.at("Loop/Zoo/Scalars/Double").id, kNoPoint);  // a cycle ends where it began
   EXPECT_EQ(mirror.at("Deep/L0/L1").id, kNoPoint);
 }
@@ -146,7 +159,8 @@ TEST_F(Zoo, TenThousandTagsArrive) {
 
 TEST_F(Zoo, TheLastValueOfABurstArrivesAndOverflowIsCounted) {
   ZooServer zoo(free_port(), folder);
-  const Mirror mirror(zoo_settings(zoo, "include = ['Live/**']\nqueue = 2\nsampling_interval = '50ms'\npublishing_interval = '1s'"));
+  const Mirror mirror(
+      zoo_settings(zoo, "include = ['Live/**']\nqueue = 2\nsampling_interval = '50ms'\npublishing_interval = '1s'"));
   ASSERT_TRUE(mirror.comes_up());
   ASSERT_TRUE(zoo.command("count 100 10"));
   EXPECT_TRUE(eventually([&] { return mirror.at("Live/Counter").value == Value::from(std::uint32_t{100}); }));
@@ -160,7 +174,8 @@ TEST_F(Zoo, NodesThatComeAndGoAreFoundByBrowsingAgain) {
   ASSERT_TRUE(mirror.comes_up());
   const std::uint32_t before = mirror.counts().points;
   ASSERT_TRUE(zoo.command("add Lion"));
-  EXPECT_TRUE(eventually([&] { return mirror.at("Live/Lion").status == status::kGood && mirror.at("Live/Lion").id != kNoPoint; }));
+  EXPECT_TRUE(eventually(
+      [&] { return mirror.at("Live/Lion").status == status::kGood && mirror.at("Live/Lion").id != kNoPoint; }));
   ASSERT_TRUE(zoo.command("set Lion 7"));
   EXPECT_TRUE(eventually([&] { return mirror.at("Live/Lion").value == Value::from(7.0); }));
   ASSERT_TRUE(zoo.command("delete Lion"));
