@@ -1,4 +1,8 @@
 // sallyport simulate: an OPC UA plant to play with.
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <fstream>
@@ -7,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "net/tls.h"
+#include "node/file_descriptor.h"
 #include "protocol/opcua/plant_server.h"
 
 namespace sallyport::cli {
@@ -69,6 +74,28 @@ Result<opcua::PlantOptions> options_of(const Arguments& arguments) {
   return options;
 }
 
+// The library's sockets share their port with whoever else runs a plant there, and clients would reach now the one, now
+// the other. A socket that does not share it tells whether it is free.
+Result<void> check_free(const opcua::PlantOptions& options) {
+  addrinfo hints{};
+  hints.ai_flags = AI_PASSIVE;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* addresses = nullptr;
+  const std::string port = std::to_string(options.port);
+  const char* host = options.address.empty() ? nullptr : options.address.c_str();
+  if (const int failure = ::getaddrinfo(host, port.c_str(), &hints, &addresses); failure != 0) {
+    return fail(ErrorCode::invalid, "--listen " + options.address + ": " + ::gai_strerror(failure));
+  }
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> freed(addresses, ::freeaddrinfo);
+  const node::FileDescriptor probe(::socket(addresses->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int yes = 1;  // but not for a port that was in use a moment ago
+  ::setsockopt(probe.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  if (::bind(probe.get(), addresses->ai_addr, addresses->ai_addrlen) == 0) return {};
+  Error error = system_error("cannot listen on " + options.address + ":" + port, errno);
+  error.message += "; choose another with --listen or --port, or 0 for any free one";
+  return std::unexpected(std::move(error));
+}
+
 void announce(const opcua::PlantServer& plant) {
   print("A pump station with " + friendly_count(plant.points()) + " points at " + plant.endpoint() +
         " until Ctrl-C. To connect a node:\n\n"
@@ -117,6 +144,7 @@ void attend(std::stop_token done, opcua::PlantServer& plant) {
 int simulate(const Arguments& arguments) {
   const auto options = options_of(arguments);
   if (!options) return failed(options.error());
+  if (auto free = check_free(*options); !free) return failed(free.error());
   auto plant = opcua::PlantServer::make(*options);
   if (!plant) return failed(plant.error());
   const sigset_t signals = heeded_signals();

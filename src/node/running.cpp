@@ -39,10 +39,11 @@ std::vector<std::shared_ptr<One>> keep_unchanged(std::vector<std::shared_ptr<One
 
 }  // namespace
 
-std::shared_ptr<Running::RunningSource> Running::start_source(SourceConfig config) {
+std::shared_ptr<Running::RunningSource> Running::start_source(SourceConfig config, const RunningSource* predecessor) {
   auto running = std::make_shared<RunningSource>();
-  running->publisher =
-      std::make_unique<Publisher>(namespace_, node_, config.common.name, config.common.into, config.on_loss);
+  running->provider = predecessor ? predecessor->provider : namespace_.add_provider();
+  running->publisher = std::make_unique<Publisher>(namespace_, node_, config.common.name, config.common.into,
+                                                   config.on_loss, running->provider);
   running->config = std::move(config);
   if (auto started = running->config.source->start(*running->publisher); !started) {
     running->failure = started.error();
@@ -118,7 +119,10 @@ void Running::change_to(std::vector<SourceConfig> source_configs, std::vector<Si
       log::info("sink started", log::field("sink", name));
   }
   for (auto& config : source_configs) {
-    auto& source = sources.emplace_back(start_source(std::move(config)));
+    const auto before = std::ranges::find_if(
+        old_sources, [&](const auto& old) { return old->config.common.name == config.common.name; });
+    auto& source =
+        sources.emplace_back(start_source(std::move(config), before == old_sources.end() ? nullptr : before->get()));
     const auto& name = source->config.common.name;
     if (source->failure)
       log::error("source not started", log::field("source", name), log::field("reason", source->failure->message));

@@ -36,6 +36,7 @@ class Running {
  private:
   struct RunningSource {
     SourceConfig config;
+    std::uint32_t provider = 0;  // shared with the sources it succeeded
     std::unique_ptr<Publisher> publisher;
     std::optional<Error> failure;
     ~RunningSource() { config.source.reset(); }  // before its publisher
@@ -49,7 +50,8 @@ class Running {
     RouteId successor;
   };
 
-  std::shared_ptr<RunningSource> start_source(SourceConfig config);
+  // `predecessor`: the source of that name that it replaces, or null.
+  std::shared_ptr<RunningSource> start_source(SourceConfig config, const RunningSource* predecessor = nullptr);
   std::shared_ptr<RunningSink> start_sink(SinkConfig config);
   void retire(const RunningSource& old, const std::vector<std::shared_ptr<RunningSource>>& now);
 
