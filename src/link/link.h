@@ -82,6 +82,9 @@ class Links {
   // Reload: links equal to what runs are left alone, others are added, removed or restarted.
   Result<void> reconfigure(std::vector<LinkOptions> options);
   void set_identity(std::shared_ptr<const net::TlsIdentity> identity);  // for new connections
+  // The end is near: tells every peer and listens no more. What came by the links stays, not good, until destruction, so
+  // that sinks can say so before they stop.
+  void stop();
 
   std::vector<LinkStatus> status() const;            // Any thread.
   std::optional<ListenStatus> listen_status() const; // Any thread.

@@ -171,6 +171,12 @@ void Links::set_identity(std::shared_ptr<const net::TlsIdentity> identity) {
   if (impl_->listener) impl_->listener->set_identity(std::move(identity));
 }
 
+void Links::stop() {
+  impl_->listener.reset();
+  impl_->context.hops_changed = nullptr;
+  for (const auto& [name, tunnel] : impl_->tunnels) tunnel->stop(CloseCode::normal, "shutting down");
+}
+
 std::vector<LinkStatus> Links::status() const {
   return impl_->on_loop<std::vector<LinkStatus>>([this] {
     std::vector<LinkStatus> all;

@@ -284,9 +284,10 @@ void Node::Impl::stop() {
   running.stop_sources();
   data.run([&] {
     http.reset();
-    links.reset();
+    if (links) links->stop();
   });
-  running.stop_sinks();
+  running.stop_sinks();  // after they have said that nothing is good any more
+  data.run([&] { links.reset(); });
   data.stop();
 }
 

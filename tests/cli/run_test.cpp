@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include "harness.h"
 #include "json.h"
@@ -214,6 +215,28 @@ TEST_F(TwoNodes, AStoppedPlantLeavesNothingGoodBehind) {
   EXPECT_EQ(plant.process().wait(seconds(6)), 0);
   EXPECT_TRUE(eventually([&] { return dmz.points("good") == "0" && dmz.points("bad") == "20"; }, seconds(4)))
       << dmz.log();
+}
+
+TEST_F(TwoNodes, AStoppedMiddleTellsItsOwnSinksThatNothingIsGood) {
+  const std::string record = folder_.path() + "/record.ndjson";
+  auto dmz = make("dmz-1",
+                  dmz_config("[[sink.file]]\nname = \"record\"\npath = \"" + record + "\"\npublish = [\"acme/**\"]\n"));
+  auto plant = make("plant-1", plant_config());
+  dmz.start();
+  plant.start();
+  ASSERT_TRUE(dmz.wait_ready() && plant.wait_ready()) << dmz.log() << plant.log();
+  ASSERT_TRUE(eventually([&] { return dmz.points("good") == "20"; }, seconds(15))) << dmz.log();
+  dmz.process().signal(SIGTERM);
+  EXPECT_EQ(dmz.process().wait(seconds(6)), 0) << dmz.log();
+  std::map<std::string, std::string> last;  // quality by path
+  std::ifstream in(record);
+  for (std::string line; std::getline(in, line);) {
+    const auto point = parse_json(line);
+    ASSERT_TRUE(point) << line;
+    last[text_at(*point, "path")] = text_at(*point, "quality");
+  }
+  EXPECT_EQ(last.size(), 20u);
+  for (const auto& [path, quality] : last) EXPECT_EQ(quality, "bad") << path;
 }
 
 TEST_F(TwoNodes, AReloadLeavesAnUnchangedLinkUp) {
