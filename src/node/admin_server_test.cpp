@@ -131,6 +131,7 @@ TEST_F(AdminServerTest, NamesWhatIsNearWhenNothingMatches) {
   const auto lines = ask(R"({"command":"read","patterns":["acme/berln/**"]})");
   ASSERT_EQ(lines.size(), 1u);
   EXPECT_EQ(lines[0], R"({"end":true,"points":0,"similar":["acme/berlin"]})");
+  EXPECT_EQ(ask(R"({"command":"read","patterns":["acme/*/nothing"]})").at(0), R"({"end":true,"points":0,"similar":[]})");
 }
 
 TEST_F(AdminServerTest, BrowsesOneLevel) {

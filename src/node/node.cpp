@@ -88,9 +88,11 @@ struct Node::Impl {
   void check_patterns(Duration again);
   void stop();
 
-  enum class Counting : std::uint8_t { cached, fresh };  // cached: at most a second old, and costs nothing
+  // How points are counted: again; again when that costs little or was long ago; not at all, as they were at the last
+  // time, which costs nothing.
+  enum class Counting : std::uint8_t { fresh, paced, cached };
   NodeStatus status(Counting counting) const;
-  NamespaceCounts count() const;
+  NamespaceCounts count(Counting counting) const;
   Findings findings() const;
   void take_over(Config& fresh, std::string& unchanged);
 
@@ -172,7 +174,7 @@ void Node::Impl::start_timers() {
 
 void Node::Impl::every_second() {
   second.after(kSecond, [this] { every_second(); });
-  sys.update(status(Counting::fresh));
+  sys.update(status(Counting::paced));
   running.tidy();
 }
 
@@ -189,12 +191,13 @@ void Node::Impl::check_patterns(Duration again) {
   pattern_hints = patterns.hints();
 }
 
-// Counting goes through the table: at a million points it is done rarely enough to cost little.
-NamespaceCounts Node::Impl::count() const {
+// Counting goes through the table: at a million points it is done rarely enough to cost little, unless someone asks.
+NamespaceCounts Node::Impl::count(Counting counting) const {
   const auto begin = clock.monotonic();
   {
     const std::lock_guard lock(mutex);
-    if (last_counts.points > kFewPoints && begin < count_again) return last_counts;
+    const bool again = counting == Counting::fresh || last_counts.points <= kFewPoints || begin >= count_again;
+    if (counting == Counting::cached || !again) return last_counts;
   }
   const auto fresh = ns.counts(plant_points);
   const auto end = clock.monotonic();
@@ -212,7 +215,7 @@ NodeStatus Node::Impl::status(Counting counting) const {
   status.pid = ::getpid();
   status.started = started;
   status.now = clock.utc();
-  if (counting == Counting::fresh) status.points = count();
+  status.points = count(counting);
   if (links) {
     status.links = links->status();
     status.listen = links->listen_status();
@@ -222,7 +225,6 @@ NodeStatus Node::Impl::status(Counting counting) const {
   if (http) status.http = http->url();
   {
     const std::lock_guard lock(mutex);
-    if (counting == Counting::cached) status.points = last_counts;
     status.certificate = certificate;
     status.hints = pattern_hints;
   }

@@ -17,6 +17,7 @@ std::vector<std::string> near_paths(const Namespace& ns, std::string_view patter
   while (!pattern.empty()) {
     const auto slash = pattern.find('/');
     const std::string level(pattern.substr(0, slash));
+    if (level.contains('*')) return {};  // what it was meant to match nobody knows
     pattern = slash == pattern.npos ? std::string_view() : pattern.substr(slash + 1);
     std::vector<std::string> names;
     for (auto& entry : ns.browse(prefix, kSiblings)) names.push_back(std::move(entry.name));
