@@ -17,7 +17,7 @@ namespace sallyport::cli::bench {
 MonotonicTime monotonic_now();
 
 // While it lives, SIGINT, SIGTERM and SIGHUP do not end the process: sleep() returns an error, and whoever sleeps
-// unwinds, which stops the children and removes the files.
+// unwinds, which stops the children and removes the files. With the destructor the signal ends the process after all.
 class Interrupt {
  public:
   Interrupt();
