@@ -20,7 +20,8 @@ std::uint64_t hash_view(const Patterns& send, const Hello& peer) {
 struct Sender::Encoder {
   Encoder(Bytes& o, std::size_t budget, SenderCounters& c) : out(o), end(o.size() + budget), start(o.size()), counters(c), defines(o), changes(o) {}
 
-  bool full() const { return out.size() >= end; }
+  bool full() const { return out.size() >= (sharing ? start + (end - start) / 2 : end); }
+  void share(bool on) { sharing = on; }
   bool routes_full() const { return out.size() >= start + kRouteBytes; }
   void route(const RouteNews& news) {
     close();
@@ -73,6 +74,7 @@ struct Sender::Encoder {
   DefineEncoder defines;
   ChangeEncoder changes;
   bool changing = false;
+  bool sharing = false;
   std::vector<PointId> removed;
 };
 

@@ -27,6 +27,7 @@ struct RouteDigest {
 
 // An encoder has, all called with the namespace's lock held, so they must only write to memory:
 //   bool full() const;         // no room for definitions and changes
+//   void share(bool);          // true: changes leave half of the room to definitions
 //   bool routes_full() const;  // no room even for routes, which may overtake
 //   void route(const RouteNews&);
 //   void define(PointId, const Slot&, std::string_view path, const Meta&, RouteId, bool covered);
@@ -266,7 +267,9 @@ void LinkCursor::pull_changes(Encoder& encoder) {
       cursor_.seen = scan.target;
     } else if (cursor_.seen == im_.changes.head()) {
       return;
-    } else if (!im_.changes.reaches(cursor_.seen)) {
+    } else if (!im_.changes.reaches(cursor_.seen) || im_.changes.head() - cursor_.seen > im_.table.end()) {
+      // Off the ring, or so far behind that the table is shorter than the way: one pass tells each point once, oldest news
+      // and newest alike, where the ring would tell the busiest again and again.
       scan = {true, 0, im_.changes.head()};
     } else {
       const std::uint64_t head = im_.changes.head();
@@ -335,7 +338,9 @@ LinkCursor::Pulled LinkCursor::pull(Encoder& encoder) {
   if (route_version_ != im_.route_version) return pulled;  // no point before its route
   // Good news (an overlay lifted, a route complete) waits behind the changes that make it true; bad news does not.
   // Live first: what changes goes before what is only now being told, but a stream of changes must not starve a snapshot.
+  encoder.share(rescan_active_ || cursor_.definitions.active || cursor_.defined != im_.definitions.head());
   pull_changes(encoder);
+  encoder.share(false);
   if (looked_ >= kLookPerPull / 2) looked_ = kLookPerPull / 2;
   pull_rescan(encoder);
   pull_definitions(encoder);

@@ -32,6 +32,10 @@ class Log {
   std::uint64_t head_ = 0;
 };
 
+// How long a route that took over may be behind what is here before it is believed all the same (a source's clock was set
+// back). Longer than any link's timeout: a route that is dying is covered by then.
+inline constexpr Duration kGuard = std::chrono::seconds(10);
+
 struct Route {
   RouteInfo info;
   std::uint32_t provider = 0;

@@ -175,7 +175,7 @@ struct Subscription::State {
         cursor.seen = scan.target;
       } else if (cursor.seen == im.changes.head()) {
         return;
-      } else if (!im.changes.reaches(cursor.seen)) {
+      } else if (!im.changes.reaches(cursor.seen) || im.changes.head() - cursor.seen > im.table.end()) {
         scan = {true, 0, im.changes.head()};
       } else {
         const std::uint64_t number = ++cursor.seen;
