@@ -24,6 +24,9 @@ target_link_libraries(sallyport_options INTERFACE Threads::Threads)
 if(SALLYPORT_SANITIZE)
   target_compile_options(sallyport_options INTERFACE -fsanitize=${SALLYPORT_SANITIZE} -U_FORTIFY_SOURCE)
   target_link_options(sallyport_options INTERFACE -fsanitize=${SALLYPORT_SANITIZE})
+  if(SALLYPORT_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(sallyport_options INTERFACE -Wno-tsan)  # Asio's fences, which it does not need for its locks
+  endif()
   # g++ warns of overflows that are not there, in headers (Boost.JSON), once sanitizers have rearranged the code.
   target_compile_options(sallyport_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow>)
 endif()
