@@ -25,7 +25,7 @@ std::uint64_t hash_hops(const std::vector<HopStatus>& hops) {
     for (const std::string* text : {&hop.node, &hop.link, &hop.peer, &hop.reason}) mix(std::hash<std::string>()(*text));
     mix(static_cast<std::uint64_t>(hop.state) << 8 | (hop.heard ? 1 : 0));
     mix(static_cast<std::uint64_t>(hop.since));
-    mix(std::bit_width(static_cast<std::uint64_t>(hop.delay.count()) / 20'000));
+    mix(static_cast<std::uint64_t>(std::bit_width(static_cast<std::uint64_t>(hop.delay.count()) / 20'000)));
   }
   return hash;
 }
