@@ -9,6 +9,9 @@ option(SALLYPORT_FUZZ "build the libFuzzer targets (clang)" OFF)
 option(SALLYPORT_LINT "run clang-tidy while compiling" OFF)
 set(SALLYPORT_SANITIZE "" CACHE STRING "sanitizers, e.g. address,undefined or thread")
 
+if(POLICY CMP0167)
+  cmake_policy(SET CMP0167 NEW)  # Boost is found by its own description
+endif()
 find_package(OpenSSL 3.5 REQUIRED)
 find_package(Boost 1.74 REQUIRED)
 find_package(Threads REQUIRED)
