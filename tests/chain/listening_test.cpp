@@ -76,7 +76,8 @@ std::set<std::string> addresses_in(const std::string& trace_file) {
 
 TEST_F(PlantNetwork, IsLeftOnlyTowardsConfiguredAddressesAlsoAfterACut) {
   const std::string trace = folder_.path() + "/trace";
-  node_->start({"strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg,bind,listen", "-o", trace});
+  // -D: the node is our child and strace its grandchild, so that ending the node ends both.
+  node_->start({"strace", "-D", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg,bind,listen", "-o", trace});
   ASSERT_TRUE(node_->wait_ready()) << node_->log();
   ASSERT_TRUE(flowing()) << node_->log() << dmz_->log();
   dmz_->process().kill();
@@ -85,9 +86,12 @@ TEST_F(PlantNetwork, IsLeftOnlyTowardsConfiguredAddressesAlsoAfterACut) {
   ASSERT_TRUE(dmz_->wait_ready());
   ASSERT_TRUE(flowing()) << node_->log() << dmz_->log();
   node_->process().signal(15);
+  EXPECT_EQ(node_->process().wait(seconds(10)), 0) << node_->log();
   const std::string server = plant_->endpoint().substr(std::string("opc.tcp://").size());
   const std::string dmz = cable_.here_address() + ":" + std::to_string(dmz_port_);
-  EXPECT_EQ(addresses_in(trace), (std::set<std::string>{server, dmz}));
+  const std::set<std::string> told{server, dmz};
+  eventually([&] { return addresses_in(trace) == told; }, seconds(2));
+  EXPECT_EQ(addresses_in(trace), told);
 }
 
 // What a process listens on, as "address:port".
