@@ -336,7 +336,6 @@ LinkCursor::Pulled LinkCursor::pull(Encoder& encoder) {
   Pulled pulled;
   pulled.more = true;
   if (route_version_ != im_.route_version) return pulled;  // no point before its route
-  // Good news (an overlay lifted, a route complete) waits behind the changes that make it true; bad news does not.
   // Live first: what changes goes before what is only now being told, but a stream of changes must not starve a snapshot.
   encoder.share(rescan_active_ || cursor_.definitions.active || cursor_.defined != im_.definitions.head());
   pull_changes(encoder);
