@@ -25,6 +25,7 @@ struct LinkOptions {
   Duration heartbeat = std::chrono::seconds(1);
   Duration timeout = std::chrono::seconds(3);   // the stricter of both ends applies
   Status on_loss = status::kBadNoCommunication;
+  net::Via via{};                       // how to get to the peer through proxies and firewalls, when we dial
   friend bool operator==(const LinkOptions&, const LinkOptions&) = default;
 };
 

@@ -180,6 +180,7 @@ void Tunnel::dial() {
   net::DialOptions dial;
   dial.address = *options_.dial;
   dial.peer_name = options_.peer;
+  dial.via = options_.via;
   attempt_ = net::dial(context_.loop, context_.identity, dial, [this](Result<std::unique_ptr<net::TlsStream>> stream) {
     if (stream) return run(std::move(*stream));
     connection_ended(stream.error().message, stream.error().code == ErrorCode::refused);

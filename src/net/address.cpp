@@ -16,6 +16,13 @@ bool plain_host(std::string_view host) {
   return !host.empty() && host.size() <= 255;
 }
 
+bool plain_text(std::string_view text) {
+  for (const char c : text) {
+    if (c < ' ' || c > '~') return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 Result<Address> parse_address(std::string_view text) {
@@ -42,6 +49,52 @@ Result<Address> parse_address(std::string_view text) {
     return bad_address(text, "the port must be a number from 0 to 65535");
   }
   return address;
+}
+
+Result<Proxy> parse_proxy(std::string_view url) {
+  const auto bad = [url](std::string_view why) {
+    // What stands before '@' may be a password: not into a log.
+    const std::size_t at = url.rfind('@');
+    const std::string shown = at == std::string_view::npos ? std::string(url) : "…" + std::string(url.substr(at));
+    return fail(ErrorCode::invalid, "proxy '" + shown + "': " + std::string(why));
+  };
+  Proxy proxy;
+  if (url.starts_with("http://")) {
+    url.remove_prefix(7);
+  } else if (url.starts_with("socks5://")) {
+    proxy.kind = ProxyKind::socks5;
+    url.remove_prefix(9);
+  } else if (url.starts_with("socks5h://")) {
+    return bad("write socks5://; the name of the peer is resolved by the proxy in any case");
+  } else {
+    return bad("write \"http://proxy.example:3128\" or \"socks5://proxy.example:1080\"");
+  }
+  if (url.ends_with('/')) url.remove_suffix(1);
+  if (const std::size_t at = url.rfind('@'); at != std::string_view::npos) {
+    const std::string_view user = url.substr(0, at);
+    if (user.find(':') != std::string_view::npos)
+      return bad("no password in the URL; put it into a file and name that with proxy_password_file");
+    if (user.empty() || user.size() > 255 || !plain_text(user)) return bad("the user name before '@' is empty, too long or not plain text");
+    proxy.user = user;
+    url.remove_prefix(at + 1);
+  }
+  auto address = parse_address(url);
+  if (!address) return bad(address.error().message);
+  if (address->port == 0) return bad("port 0 cannot be dialled");
+  proxy.address = *std::move(address);
+  return proxy;
+}
+
+std::string to_string(const Proxy& proxy) {
+  return (proxy.kind == ProxyKind::http ? "http://" : "socks5://") + to_string(proxy.address);
+}
+
+Result<void> check_websocket_path(std::string_view path) {
+  if (!path.starts_with('/') || path.size() > 1024)
+    return fail(ErrorCode::invalid, "a WebSocket path begins with '/' and has at most 1024 bytes, for example \"/sallyport\"");
+  if (!plain_text(path) || path.find_first_of(" #") != std::string_view::npos)
+    return fail(ErrorCode::invalid, "a WebSocket path is printable ASCII without spaces and '#'");
+  return {};
 }
 
 std::string to_string(const Address& address) {

@@ -79,11 +79,38 @@ class TlsStream {
   virtual std::size_t unsent_bytes() const = 0;  // taken, but not yet acknowledged by the peer's kernel (SIOCOUTQ)
 };
 
+// How to get through other people's networks (docs/networks.md). The default: straight to the peer.
+enum class ProxyKind : std::uint8_t { http, socks5 };
+struct Proxy {
+  ProxyKind kind = ProxyKind::http;
+  Address address{};
+  std::string user{}, password{};           // both empty: no authentication
+  friend bool operator==(const Proxy&, const Proxy&) = default;
+};
+// "http://user@proxy.example:3128", "socks5://10.0.0.1:1080"; the port is required, a password is refused.
+Result<Proxy> parse_proxy(std::string_view url);
+// The same without secrets: "http://proxy.example:3128".
+std::string to_string(const Proxy& proxy);
+
+// normal: the first flight carries a hybrid key share (1.4 kB). hrr: it fits one segment of any network (1 kB), and costs
+// one round trip more; the negotiated group is the same.
+enum class ClientHello : std::uint8_t { normal, hrr };
+
+struct Via {
+  std::optional<Proxy> proxy{};             // then nothing else is dialled, and the proxy resolves the peer's name
+  std::optional<std::string> websocket{};   // path of the HTTP upgrade: the TLS bytes travel in binary WebSocket frames
+  ClientHello hello = ClientHello::normal;
+  friend bool operator==(const Via&, const Via&) = default;
+};
+// A path that an HTTP request line can carry: "/…", printable ASCII, at most 1,024 bytes.
+Result<void> check_websocket_path(std::string_view path);
+
 struct DialOptions {
   Address address{};
+  Via via{};
   std::string peer_name{};                  // the certificate must carry it
   Duration connect_timeout = std::chrono::seconds(5);    // all of resolve + connect
-  Duration handshake_timeout = std::chrono::seconds(5);
+  Duration handshake_timeout = std::chrono::seconds(5);  // all of proxy, WebSocket upgrade and TLS
 };
 // One attempt: resolve (off the loop), connect to each address in turn, handshake, check group and name. The callback runs
 // exactly once unless the attempt is destroyed first. Error messages are for the operator: what failed and what to do
@@ -102,6 +129,7 @@ struct ListenOptions {
   // room; if there is none, the new connection is closed.
   unsigned max_handshakes = 256;
   unsigned max_handshakes_per_address = 32;
+  bool websocket = false;                   // the port accepts TLS inside WebSocket frames too
 };
 struct ListenerCounters {
   std::uint64_t accepted = 0, established = 0, refused_limit = 0, failed_handshake = 0, timed_out = 0;
