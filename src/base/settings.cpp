@@ -333,6 +333,11 @@ std::uint64_t SettingsReader::size_bytes(std::string_view key, std::uint64_t def
   return default_value;
 }
 
+bool SettingsReader::is_array(std::string_view key) const {
+  const toml::node* node = state_->find(key);
+  return node != nullptr && node->is_array();
+}
+
 std::vector<std::string> SettingsReader::strings(std::string_view key, std::vector<std::string> default_value) {
   const toml::node* node = state_->find(key);
   if (node == nullptr) return default_value;

@@ -73,6 +73,7 @@ class SettingsReader {
   Duration duration(std::string_view key, Duration default_value, Duration min, Duration max);
   // "64KiB", "64MiB", "1GB"
   std::uint64_t size_bytes(std::string_view key, std::uint64_t default_value, std::uint64_t min, std::uint64_t max);
+  bool is_array(std::string_view key) const;  // for keys that take one or several
   std::vector<std::string> strings(std::string_view key, std::vector<std::string> default_value);
   // One of `allowed`; otherwise a problem that lists them.
   std::string choice(std::string_view key, std::string_view default_value, std::vector<std::string_view> allowed);

@@ -66,7 +66,7 @@ class Sessions {
     session->links = std::make_unique<link::Links>(loop_, session->ns, name, *std::move(identity));
     link::LinkOptions options;
     options.name = options.peer = arguments_.peer;
-    options.dial = net::Address{.host = "127.0.0.1", .port = static_cast<std::uint16_t>(arguments_.port)};
+    options.dial = {net::Address{.host = "127.0.0.1", .port = static_cast<std::uint16_t>(arguments_.port)}};
     options.receive = Patterns::everything();
     if (auto ok = session->links->add(std::move(options)); !ok) return ok;
     sessions_.push_back(std::move(session));

@@ -50,6 +50,7 @@ void encode_hops(Bytes& out, std::span<const HopStatus> hops);
 void encode_ack(Bytes& out, std::uint64_t received_bytes);
 void encode_close(Bytes& out, CloseCode code, std::string_view text);
 void encode_refresh(Bytes& out, RouteId route);
+void encode_renew(Bytes& out);
 void encode_remove(Bytes& out, std::span<const PointId> points);
 
 void encode_ask_digests(Bytes& out, RouteId route);  // 0: of all routes; else the route's buckets

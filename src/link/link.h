@@ -20,12 +20,15 @@ namespace sallyport::link {
 struct LinkOptions {
   std::string name;                    // [[link]] name; for a [[listen.peer]] the peer's name
   std::string peer;                    // node name its certificate must carry
-  std::optional<net::Address> dial;    // set: we open the connection; empty: the peer does
+  std::vector<net::Address> dial;      // we open the connection, to the first that answers; empty: the peer does
   Patterns send, receive;              // default: nothing
   Duration heartbeat = std::chrono::seconds(1);
   Duration timeout = std::chrono::seconds(3);   // the stricter of both ends applies
   Status on_loss = status::kBadNoCommunication;
   net::Via via{};                       // how to get to the peer through proxies and firewalls, when we dial
+  unsigned rank = 0;                   // of links that bring the same points the lowest is used, 0 to 255
+  Duration key_update = std::chrono::hours(1);    // new traffic keys on a connection (RFC 8446 §4.6.3)
+  Duration reconnect = std::chrono::hours(24);    // a new connection, hence a new key exchange; make before break
   friend bool operator==(const LinkOptions&, const LinkOptions&) = default;
 };
 
@@ -59,6 +62,11 @@ struct LinkStatus {
   std::uint64_t connects = 0;          // how often it came up
   std::uint64_t refused = 0;           // frames or points of the peer that were not allowed
   bool synchronized = false;           // the receive side has caught up since the link came up
+  bool secondary = false;              // connected to an address that is not the first of `dial`
+  std::uint64_t renewals = 0;          // connections replaced by a fresh one without a break
+  std::uint64_t key_updates = 0;
+  std::uint64_t resumes = 0, full_resends = 0;      // how sessions began on the receiving side
+  std::uint64_t digest_mismatches = 0, repaired_points = 0;   // receiving side: differences found, and mended
   std::vector<HopStatus> hops;
 };
 
@@ -82,7 +90,8 @@ class Links {
   void remove(const std::string& name);              // its points turn not-good, then vanish with the route
   // Reload: links equal to what runs are left alone, others are added, removed or restarted.
   Result<void> reconfigure(std::vector<LinkOptions> options);
-  void set_identity(std::shared_ptr<const net::TlsIdentity> identity);  // for new connections
+  // For new connections; with another certificate those that are up are replaced by new ones, make before break.
+  void set_identity(std::shared_ptr<const net::TlsIdentity> identity);
   // The end is near: tells every peer and listens no more. What came by the links stays, not good, until destruction, so
   // that sinks can say so before they stop.
   void stop();

@@ -64,7 +64,7 @@ struct Links::Impl {
 
   void accepted(std::unique_ptr<net::TlsStream> stream) {
     for (const auto& [name, tunnel] : tunnels) {
-      if (!tunnel->options().dial && tunnel->options().peer == stream->peer().name) return tunnel->accept(std::move(stream));
+      if (tunnel->options().dial.empty() && tunnel->options().peer == stream->peer().name) return tunnel->accept(std::move(stream));
     }
     ++unknown_peers;
     last_unknown = stream->peer().name + " from " + stream->remote_address();
@@ -80,7 +80,7 @@ struct Links::Impl {
   Result<void> check(const LinkOptions& options) const {
     if (tunnels.contains(options.name)) return fail(ErrorCode::exists, "two links are named '" + options.name + "'");
     for (const auto& [name, tunnel] : tunnels) {
-      if (!options.dial && !tunnel->options().dial && tunnel->options().peer == options.peer) {
+      if (options.dial.empty() && tunnel->options().dial.empty() && tunnel->options().peer == options.peer) {
         return fail(ErrorCode::exists, "two listening links for the peer '" + options.peer + "'");
       }
     }
@@ -167,8 +167,12 @@ Result<void> Links::reconfigure(std::vector<LinkOptions> wanted) {
 }
 
 void Links::set_identity(std::shared_ptr<const net::TlsIdentity> identity) {
+  const bool other = identity->certificate().sha256 != impl_->context.identity->certificate().sha256;
   impl_->context.identity = identity;
   if (impl_->listener) impl_->listener->set_identity(std::move(identity));
+  for (const auto& [name, tunnel] : impl_->tunnels) {
+    if (other) tunnel->renew();
+  }
 }
 
 void Links::stop() {

@@ -24,6 +24,7 @@ enum class FrameType : std::uint8_t {
   hello = 1, route = 2, define = 3, remove = 4, changes = 5, position = 6, heartbeat = 7, hops = 8, ack = 9, close = 10,
   refresh = 11, stale_changes = 12, begin = 13,
   ask_digests = 14, route_digests = 15, bucket_digests = 16, ask_repair = 17, repaired = 18,
+  renew = 19,
 };
 
 enum class CloseCode : std::uint16_t {

@@ -50,7 +50,7 @@ void Session::end(const std::string& reason) {
   state_ = State::closed;
   reason_ = reason;
   more_ = false;
-  sender_.reset();
+  drop_sender();
   receiver_.lost(reason);
 }
 
@@ -61,6 +61,37 @@ void Session::close(CloseCode code, const std::string& text) {
   hops_.clear();
   encode_close(control_, code, text);
   end(text);
+  more_ = true;
+}
+
+bool Session::succeed(Session& old) {
+  if (old.state_ != State::running || old.peer_hello_.incarnation != peer_hello_.incarnation) {
+    old.lost("replaced by a newer connection");
+    return false;
+  }
+  // The peer was alive when this connection was made; whatever it says now may have waited since.
+  last_fresh_ = std::max(old.last_fresh_, started_);
+  std::copy(std::begin(old.least_offset_), std::end(old.least_offset_), std::begin(least_offset_));
+  offset_since_ = old.offset_since_;
+  delay_ = old.delay_;
+  peer_hops_ = old.peer_hops_;
+  old.state_ = State::closed;
+  old.reason_ = "succeeded";
+  old.more_ = false;
+  old.drop_sender();
+  return true;
+}
+
+void Session::drop_sender() {
+  if (sender_) sent_ = sender_->counters();
+  sender_.reset();
+}
+
+SenderCounters Session::sent() const { return sender_ ? sender_->counters() : sent_; }
+
+void Session::ask_renewal() {
+  if (state_ != State::running) return;
+  encode_renew(control_);
   more_ = true;
 }
 
@@ -161,6 +192,10 @@ Result<void> Session::handle(const Frame& frame, MonotonicTime now) {
       more_ = true;
       return {};
     }
+    case FrameType::renew:
+      if (!frame.body.empty()) return fail(ErrorCode::malformed, "a renew frame has no body");
+      if (on_renew) on_renew();
+      return {};
     case FrameType::hops: {
       auto hops = decode_hops(frame.body);
       if (!hops) return std::unexpected(hops.error());
@@ -286,7 +321,7 @@ Result<void> Session::handle_close(const Frame& frame) {
   const auto close = decode_close(frame.body);
   if (!close) return std::unexpected(close.error());
   const auto code = static_cast<CloseCode>(close->code);
-  refused_by_peer_ = code != CloseCode::normal && code != CloseCode::timeout && code != CloseCode::replaced && code != CloseCode::reconfigured;
+  refused_by_peer_ = code != CloseCode::normal && code != CloseCode::timeout && code != CloseCode::reconfigured;
   end(code == CloseCode::normal ? std::string(to_string(code)) : "peer closed: " + (close->text.empty() ? std::string(to_string(code)) : close->text));
   return {};
 }

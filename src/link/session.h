@@ -54,6 +54,11 @@ class Session {
   // Ends the session: close() tells the peer why (send what fill() gives, then disconnect), lost() cannot.
   void close(CloseCode code, const std::string& text);
   void lost(const std::string& what);
+  // This session, whose hellos are exchanged, goes on in the place of `old` on the same link. When the peer's table is the
+  // same, nothing is lost and no overlay laid; `old` is closed without a word. Otherwise it is lost, and false returned.
+  bool succeed(Session& old);
+  // Asks the peer, who dials, for a new connection.
+  void ask_renewal();
 
   State state() const { return state_; }
   bool up() const { return state_ == State::running; }
@@ -64,6 +69,7 @@ class Session {
   std::uint64_t received_bytes() const { return received_bytes_; }
   std::uint64_t sent_bytes() const { return sent_bytes_; }
   const Sender* sender() const { return sender_.get(); }
+  SenderCounters sent() const;                            // also after the end
   const Hello& peer_hello() const { return peer_hello_; }
 
   // A route of this node changed elsewhere: points refused here may now be ours to bring. tick() does it too.
@@ -74,6 +80,7 @@ class Session {
   const std::vector<HopStatus>& peer_hops() const { return peer_hops_; }
   std::function<void()> on_hops;       // the peer's hops changed
   std::function<void()> on_running;    // hellos exchanged
+  std::function<void()> on_renew;      // the peer wants a new connection
 
  private:
   void parse(MonotonicTime now);
@@ -82,6 +89,7 @@ class Session {
   Result<void> handle_heartbeat(const Frame& frame, MonotonicTime now);
   Result<void> handle_close(const Frame& frame);
   void end(const std::string& reason);
+  void drop_sender();
   void put_ack(Bytes& out);
   void take_requests();
   void note_data(MonotonicTime now);
@@ -98,6 +106,7 @@ class Session {
   Duration heartbeat_, timeout_;
   Hello peer_hello_;
   std::unique_ptr<Sender> sender_;
+  SenderCounters sent_;                // of the sender that was
   bool begun_ = false;                 // the peer's begin frame came
 
   Bytes input_;

@@ -248,6 +248,49 @@ TEST_F(LinkSession, FindsAndRepairsAMirrorThatDiffers) {
   EXPECT_LE(link.b.receiver.counters().repaired_points, 6u);
 }
 
+TEST_F(LinkSession, GoesOnOverANewConnectionWithoutABreak) {
+  const PointId one = plant.define(line, "acme/one", 1, 1000);
+  const PointId two = plant.define(line, "acme/two", 1, 1000);
+  link.connect();
+  link.exchange();
+  plant.change(line, one, 2, 2000);
+  link.exchange();
+  // The next pair greets while the first still carries; one value goes over each.
+  auto old_a = std::move(link.a.session);
+  auto old_b = std::move(link.b.session);
+  link.connect();
+  plant.change(line, two, 2, 3000);
+  link.a.session->on_running = [&] { EXPECT_TRUE(link.a.session->succeed(*old_a)); };
+  link.b.session->on_running = [&] { EXPECT_TRUE(link.b.session->succeed(*old_b)); };
+  link.exchange();
+  EXPECT_EQ(old_a->state(), Session::State::closed);
+  EXPECT_EQ(dmz.dump(), (std::map<std::string, std::string>{{"acme/one", "2.000000/good@2000"}, {"acme/two", "2.000000/good@3000"}}));
+  EXPECT_EQ(link.b.receiver.counters().resumes, 1u);
+  EXPECT_EQ(link.b.receiver.counters().full_resends, 1u);
+  // And its silence is noticed like that of any other.
+  clock.advance(10s);
+  link.b.session->tick(clock.monotonic());
+  EXPECT_EQ(dmz.dump().at("acme/one"), "2.000000/bad@2000");
+}
+
+TEST_F(LinkSession, LosesEverythingWhenTheNewConnectionIsOfARestartedPeer) {
+  plant.define(line, "acme/one", 1, 1000);
+  link.connect();
+  link.exchange();
+  auto old_a = std::move(link.a.session);
+  auto old_b = std::move(link.b.session);
+  plant.incarnation = 8;
+  link.connect();
+  std::map<std::string, std::string> at_takeover;
+  link.b.session->on_running = [&] {
+    EXPECT_FALSE(link.b.session->succeed(*old_b));
+    at_takeover = dmz.dump();
+  };
+  link.exchange();
+  EXPECT_EQ(at_takeover, (std::map<std::string, std::string>{{"acme/one", "1.000000/bad@1000"}}));
+  EXPECT_EQ(dmz.dump(), (std::map<std::string, std::string>{{"acme/one", "1.000000/good@1000"}}));
+}
+
 TEST_F(LinkSession, KeepsTheEdgesAPointAsksForAndOnlyThose) {
   Meta meta;
   meta.burst = 3;

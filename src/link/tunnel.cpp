@@ -1,4 +1,4 @@
-// Runs a session on a TLS stream: reads while there is something, writes what the session gives, keeps its timer.
+// Dials and is dialled; one connection of a link after the other, and when it can, the next before the last has ended.
 #include "link/tunnel.h"
 
 #include <algorithm>
@@ -10,11 +10,12 @@
 namespace sallyport::link {
 namespace {
 
-constexpr std::size_t kReadPerTurn = 512 * 1024;   // then others on the loop have their turn
-constexpr std::size_t kWritePerTurn = 512 * 1024;
 constexpr Duration kFirstRetry = std::chrono::milliseconds(100);
 constexpr Duration kLongestRetry = std::chrono::seconds(5);
 constexpr Duration kRefusedRetry = std::chrono::seconds(10);
+constexpr Duration kTryPrimary = std::chrono::seconds(30);   // while connected to another address than the first
+constexpr Duration kAskedRenewal = std::chrono::seconds(2);   // a peer may ask, but not make us dial without end
+constexpr Duration kRetirement = std::chrono::seconds(2);
 constexpr Duration kStable = std::chrono::seconds(10);  // up this long: the back-off begins anew
 
 // Only what matters to those behind: a delay that moved by a third is news, a microsecond is not.
@@ -39,127 +40,15 @@ std::vector<std::string> pattern_texts(const Patterns& patterns) {
 
 }  // namespace
 
-// The stream and its session. Posted tasks hold it weakly.
-struct Tunnel::Connection : std::enable_shared_from_this<Connection> {
-  Connection(Tunnel& t, std::unique_ptr<net::TlsStream> s) : tunnel(&t), stream(std::move(s)), timer(t.context_.loop) {}
-
-  void start(SessionOptions options) {
-    Waker waker = [weak = weak_from_this(), &loop = tunnel->context_.loop] {
-      loop.post([weak] {
-        if (const auto self = weak.lock(); self && self->session) self->pump();
-      });
-    };
-    session = std::make_unique<Session>(tunnel->context_.ns, tunnel->receiver_, std::move(options), now(), std::move(waker));
-    wait_readable();
-  }
-  MonotonicTime now() const { return tunnel->context_.ns.clock().monotonic(); }
-
-  void wait_readable() {
-    stream->when_readable([weak = weak_from_this()] {
-      if (const auto self = weak.lock(); self && self->session) self->readable();
-    });
-  }
-  void wait_writable() {
-    if (waiting_writable) return;
-    waiting_writable = true;
-    stream->when_writable([weak = weak_from_this()] {
-      const auto self = weak.lock();
-      if (!self || !self->session) return;
-      self->waiting_writable = false;
-      self->pump();
-    });
-  }
-
-  void readable() {
-    const auto alive = shared_from_this();
-    for (std::size_t total = 0; total < kReadPerTurn && session->state() != Session::State::closed;) {
-      const auto space = session->input_space();
-      const net::IoResult result = stream->read(space);
-      if (result.kind == net::IoResult::Kind::would_block) break;
-      if (result.kind != net::IoResult::Kind::bytes) return ended(result.reason);
-      session->received(result.size, now());
-      total += result.size;
-    }
-    pump();
-    if (session && session->state() != Session::State::closed) wait_readable();
-  }
-
-  // Writes until the stream is full or there is nothing more.
-  void pump() {
-    const auto alive = shared_from_this();
-    if (waiting_writable) return;
-    for (std::size_t total = 0; total < kWritePerTurn;) {
-      if (written == out.size()) {
-        out.clear();
-        written = 0;
-        session->fill(out, now());
-        if (out.empty()) {
-          if (session->state() == Session::State::closed) return ended(session->reason());
-          if (session->more()) break;   // a scan that found nothing yet: go on in the next turn
-          return set_timer();
-        }
-      }
-      const net::IoResult result = stream->write(std::span(out).subspan(written));
-      if (result.kind == net::IoResult::Kind::would_block) {
-        wait_writable();
-        return set_timer();
-      }
-      if (result.kind != net::IoResult::Kind::bytes) {
-        return ended(session->state() == Session::State::closed ? session->reason() : result.reason);
-      }
-      written += result.size;
-      total += result.size;
-    }
-    tunnel->context_.loop.post([weak = weak_from_this()] {
-      if (const auto self = weak.lock(); self && self->session) self->pump();
-    });
-    set_timer();
-  }
-
-  void set_timer() {
-    const MonotonicTime due = session->state() == Session::State::closed ? now() + std::chrono::milliseconds(500) : session->next_tick();
-    if (timer_set && due >= timer_due) return;   // it will be set again when it fires
-    timer_set = true;
-    timer_due = due;
-    timer.after(std::max(Duration(0), due - now()), [weak = weak_from_this()] {
-      const auto self = weak.lock();
-      if (!self || !self->session) return;
-      self->timer_set = false;
-      if (self->session->state() == Session::State::closed) return self->ended(self->session->reason());  // the goodbye did not get through
-      self->session->tick(self->now());
-      if (self->session->more()) self->pump();
-      if (self->session) self->set_timer();
-    });
-  }
-
-  void ended(const std::string& reason) {
-    const auto alive = shared_from_this();
-    if (!session) return;
-    session->lost(reason);
-    const std::string why = session->reason();
-    const bool refused = session->refused_by_peer();
-    tunnel->connection_ended(why, refused);
-  }
-
-  Tunnel* tunnel;
-  std::unique_ptr<net::TlsStream> stream;
-  std::unique_ptr<Session> session;
-  net::Timer timer;
-  bool timer_set = false;
-  MonotonicTime timer_due{};
-  bool waiting_writable = false;
-  Bytes out;
-  std::size_t written = 0;
-  UtcNanoseconds up_since = 0;
-};
-
 Tunnel::Tunnel(TunnelContext& context, LinkOptions options)
     : context_(context),
       options_(std::move(options)),
-      receiver_(context.ns, context.node, options_.name, options_.receive, options_.on_loss, context.max_points),
+      receiver_(context.ns, context.node, options_.name, options_.receive, options_.on_loss, context.max_points, options_.rank),
       retry_(context.loop),
+      renewal_(context.loop),
+      retirement_(context.loop),
       random_(std::random_device()()) {
-  set_state(options_.dial ? LinkState::connecting : LinkState::down, options_.dial ? "" : "waiting for the peer to dial");
+  set_state(dials() ? LinkState::connecting : LinkState::down, dials() ? "" : "waiting for the peer to dial");
 }
 
 Tunnel::~Tunnel() { stop(CloseCode::normal, "shutting down"); }
@@ -172,30 +61,37 @@ void Tunnel::set_state(LinkState state, const std::string& reason) {
   if (changed && context_.hops_changed) context_.hops_changed();
 }
 
+// --- Connecting --------------------------------------------------------------------------------------------------------
+
 void Tunnel::start() {
-  if (options_.dial) dial();
+  if (dials()) dial(0, options_.dial.size());
 }
 
-void Tunnel::dial() {
+void Tunnel::dial(std::size_t from, std::size_t to) {
+  target_ = from % options_.dial.size();
   net::DialOptions dial;
-  dial.address = *options_.dial;
+  dial.address = options_.dial[target_];
   dial.peer_name = options_.peer;
   dial.via = options_.via;
-  attempt_ = net::dial(context_.loop, context_.identity, dial, [this](Result<std::unique_ptr<net::TlsStream>> stream) {
-    if (stream) return run(std::move(*stream));
-    connection_ended(stream.error().message, stream.error().code == ErrorCode::refused);
+  dial.via = options_.via;
+  attempt_ = net::dial(context_.loop, context_.identity, dial, [this, from, to](Result<std::unique_ptr<net::TlsStream>> stream) {
+    if (!stream) return dial_failed(stream.error(), from, to);
+    failures_text_.clear();
+    run(std::move(*stream));
   });
 }
 
-void Tunnel::accept(std::unique_ptr<net::TlsStream> stream) {
-  if (connection_) {
-    log::info("link replaced by a newer connection of its peer", log::field("link", options_.name), log::field("from", stream->remote_address()));
-    stop(CloseCode::replaced, "replaced by a newer connection");
-  }
-  run(std::move(stream));
+void Tunnel::dial_failed(const Error& error, std::size_t from, std::size_t to) {
+  failures_text_ += (failures_text_.empty() ? "" : "; ") + error.message;
+  if (from + 1 < to) return dial(from + 1, to);
+  const std::string reason = std::exchange(failures_text_, {});
+  if (connection_) return renewal_failed(reason);
+  lost(reason, error.code == ErrorCode::refused);
 }
 
-void Tunnel::run(std::unique_ptr<net::TlsStream> stream) {
+void Tunnel::accept(std::unique_ptr<net::TlsStream> stream) { run(std::move(stream)); }
+
+SessionOptions Tunnel::session_options() const {
   SessionOptions session;
   session.node = context_.node;
   session.peer = options_.peer;
@@ -205,70 +101,169 @@ void Tunnel::run(std::unique_ptr<net::TlsStream> stream) {
   session.receive_texts = pattern_texts(options_.receive);
   session.heartbeat = options_.heartbeat;
   session.timeout = options_.timeout;
-  session.first_window = last_window_;
-  connection_ = std::make_shared<Connection>(*this, std::move(stream));
-  connection_->start(std::move(session));
-  connection_->session->on_running = [this] {
-    ++connects_;
-    connection_->up_since = context_.ns.clock().utc();
-    set_state(LinkState::up, "");
-    log::info("link up", log::field("link", options_.name), log::field("peer", options_.peer), log::field("group", connection_->stream->group()),
-              log::field("address", connection_->stream->remote_address()));
-  };
-  connection_->session->on_hops = [this] {
-    peer_hops_ = connection_->session->peer_hops();
-    if (context_.hops_changed) context_.hops_changed();
-  };
-  connection_->pump();
+  if (running() && connection_->session()->sender() != nullptr) session.first_window = connection_->session()->sender()->window().window();
+  return session;
 }
 
-void Tunnel::connection_ended(const std::string& reason, bool refused) {
-  const bool was_up = state_ == LinkState::up;
-  if (connection_) {
-    if (connection_->session) {
-      sent_bytes_before_ += connection_->session->sent_bytes();
-      received_bytes_before_ += connection_->session->received_bytes();
-    }
-    if (connection_->up_since != 0 && context_.ns.clock().utc() - connection_->up_since > kStable.count()) failures_ = 0;
-    connection_->timer.cancel();
-    connection_->session.reset();
-    connection_->stream.reset();
-    connection_.reset();
+// While there is a connection in use, the new one is a candidate: it takes over when the peer has answered on it.
+void Tunnel::run(std::unique_ptr<net::TlsStream> stream) {
+  const auto weak = std::make_shared<std::weak_ptr<Connection>>();
+  auto connection = std::make_shared<Connection>(context_.loop, context_.ns.clock(), std::move(stream), options_.key_update,
+                                                 [this, weak](const std::string& reason, bool refused) {
+                                                   if (const auto ended = weak->lock()) connection_ended(ended, reason, refused);
+                                                 });
+  *weak = connection;
+  if (candidate_) std::exchange(candidate_, nullptr)->drop();
+  (connection_ ? candidate_ : connection_) = connection;
+  connection->start(context_.ns, receiver_, session_options());
+  Session& session = *connection->session();
+  session.on_running = [this, weak] {
+    if (const auto up = weak->lock()) came_up(up);
+  };
+  session.on_hops = [this, &session] {
+    peer_hops_ = session.peer_hops();
+    if (context_.hops_changed) context_.hops_changed();
+  };
+  session.on_renew = [this] {
+    if (dials() && !candidate_ && !attempt_) renewal_.after(jittered(kAskedRenewal), [this] { renew(); });
+  };
+  connection->pump();
+}
+
+void Tunnel::came_up(const std::shared_ptr<Connection>& connection) {
+  const bool takes_over = connection == candidate_ && take_over();
+  ++(takes_over ? renewals_ : connects_);
+  log::info(takes_over ? "link goes on over a new connection" : "link up", log::field("link", options_.name), log::field("peer", options_.peer),
+            log::field("group", connection->stream().group()), log::field("address", connection->stream().remote_address()));
+  attempt_.reset();
+  in_use_ = target_;
+  connection->up_since = context_.ns.clock().monotonic();
+  first_target_ = 0;
+  hops_sent_hash_ = 0;
+  set_state(LinkState::up, "");
+  if (context_.hops_changed) context_.hops_changed();
+  plan_renewal();
+}
+
+// false: the peer is another process than before, so that everything begins anew.
+bool Tunnel::take_over() {
+  const std::shared_ptr<Connection> old = std::exchange(connection_, std::exchange(candidate_, nullptr));
+  account(*old);
+  if (connection_->session()->succeed(*old->session())) {
+    retire(old);
+    return true;
   }
+  log::warn("link replaced by a newer connection of its peer, which was restarted, or there are two nodes of this name", log::field("link", options_.name),
+            log::field("old", old->stream().remote_address()), log::field("new", connection_->stream().remote_address()));
+  old->close(CloseCode::replaced, "another node named '" + options_.peer + "' connected");
+  return false;
+}
+
+// --- Renewing ----------------------------------------------------------------------------------------------------------
+
+void Tunnel::plan_renewal() {
+  if (!dials()) return;
+  const Duration next = in_use_ == 0 ? options_.reconnect : std::min<Duration>(options_.reconnect, kTryPrimary);
+  renewal_.after(jittered(next), [this] { renew(); });
+}
+
+void Tunnel::renew() {
+  if (!running()) return;
+  if (!dials()) {
+    connection_->session()->ask_renewal();
+    return connection_->pump();
+  }
+  if (candidate_) return;
+  const MonotonicTime now = context_.ns.clock().monotonic();
+  const bool due = now - connection_->up_since.value_or(now) >= options_.reconnect / 2;
+  // From a secondary address only those before it are tried, unless the connection is old.
+  dial(0, in_use_ == 0 || due ? options_.dial.size() : in_use_);
+}
+
+void Tunnel::renewal_failed(const std::string& reason) {
+  attempt_.reset();
+  log::info("no new connection for now; the old one goes on", log::field("link", options_.name), log::field("reason", reason));
+  renewal_.after(jittered(kTryPrimary), [this] { renew(); });
+}
+
+// The peer may not have taken over yet: it must see the new connection before it sees the end of the old one.
+void Tunnel::retire(std::shared_ptr<Connection> old) {
+  old->abandon();
+  if (retired_) retired_->drop();
+  retired_ = std::move(old);
+  retirement_.after(kRetirement, [this] {
+    if (retired_) std::exchange(retired_, nullptr)->drop();
+  });
+}
+
+// --- Ending ------------------------------------------------------------------------------------------------------------
+
+void Tunnel::account(const Connection& connection) {
+  key_updates_before_ += connection.key_updates();
+  const Session* session = connection.session();
+  if (session == nullptr) return;
+  sent_bytes_before_ += session->sent_bytes();
+  received_bytes_before_ += session->received_bytes();
+  sent_before_.changes += session->sent().changes;
+  sent_before_.definitions += session->sent().definitions;
+}
+
+void Tunnel::connection_ended(const std::shared_ptr<Connection>& connection, const std::string& reason, bool refused) {
+  if (connection == candidate_) {
+    std::exchange(candidate_, nullptr)->drop();
+    if (dials()) renewal_failed(reason);
+    return;
+  }
+  if (connection != connection_) return;
+  account(*connection);
+  const MonotonicTime now = context_.ns.clock().monotonic();
+  if (!connection->up_since) first_target_ = dials() ? (target_ + 1) % options_.dial.size() : 0;
+  else if (now - *connection->up_since > kStable) failures_ = 0;
+  std::exchange(connection_, nullptr)->drop();
+  lost(reason, refused);
+}
+
+void Tunnel::lost(const std::string& reason, bool refused) {
+  const bool was_up = state_ == LinkState::up;
   receiver_.lost(reason);
   hops_sent_hash_ = 0;
+  renewal_.cancel();
   if (was_up) {
     log::warn("link down", log::field("link", options_.name), log::field("peer", options_.peer), log::field("reason", reason));
   } else if (failures_ == 0 || reason != reason_) {
     log::warn("link cannot connect", log::field("link", options_.name), log::field("peer", options_.peer), log::field("reason", reason));
   }
-  set_state(options_.dial ? LinkState::connecting : LinkState::down, reason);
-  if (options_.dial) retry_later(refused);
+  set_state(dials() ? LinkState::connecting : LinkState::down, reason);
+  if (candidate_) {   // it was about to take over, and now simply begins
+    connection_ = std::exchange(candidate_, nullptr);
+    return;
+  }
+  attempt_.reset();
+  if (dials()) retry_later(refused);
+}
+
+Duration Tunnel::jittered(Duration base) {  // so that a thousand do not come at once
+  return std::chrono::duration_cast<Duration>(base * std::uniform_real_distribution<double>(0.5, 1.0)(random_));
 }
 
 void Tunnel::retry_later(bool refused) {
   const Duration backed_off = std::min(kLongestRetry, kFirstRetry * (1 << std::min(failures_, 8u)));
   ++failures_;
-  const Duration base = refused ? kRefusedRetry : backed_off;
-  const double jitter = std::uniform_real_distribution<double>(0.5, 1.0)(random_);  // so that a thousand do not come at once
-  retry_.after(std::chrono::duration_cast<Duration>(base * jitter), [this] { dial(); });
+  retry_.after(jittered(refused ? kRefusedRetry : backed_off), [this] { dial(first_target_, first_target_ + options_.dial.size()); });
 }
 
 void Tunnel::stop(CloseCode code, const std::string& text) {
   attempt_.reset();
   retry_.cancel();
+  renewal_.cancel();
+  retirement_.cancel();
+  for (auto* other : {&candidate_, &retired_}) {
+    if (*other) std::exchange(*other, nullptr)->drop();
+  }
   if (!connection_) return;
   const auto connection = std::exchange(connection_, nullptr);
-  if (connection->session) {
-    connection->session->close(code, text);
-    connection->session->fill(connection->out, connection->now());
-    sent_bytes_before_ += connection->session->sent_bytes();
-    received_bytes_before_ += connection->session->received_bytes();
-    // One try: a peer that does not read must not hold us up.
-    connection->stream->write(std::span(connection->out).subspan(connection->written));
-  }
-  connection->timer.cancel();
-  connection->session.reset();
+  account(*connection);
+  connection->close(code, text);
   hops_sent_hash_ = 0;
   set_state(LinkState::down, text);
 }
@@ -282,8 +277,9 @@ LinkStatus Tunnel::status() const {
   status.state = state_;
   status.since = since_;
   status.reason = reason_;
-  status.dials = options_.dial.has_value();
-  status.address = options_.dial ? net::to_string(*options_.dial) : "";
+  status.dials = dials();
+  status.address = dials() ? net::to_string(options_.dial[running() ? in_use_ : target_]) : "";
+  status.secondary = dials() && in_use_ > 0 && running();
   status.send.bytes = sent_bytes_before_;
   status.receive.bytes = received_bytes_before_;
   const ReceiverCounters& received = receiver_.counters();
@@ -295,28 +291,32 @@ LinkStatus Tunnel::status() const {
   status.send.definitions = sent_before_.definitions;
   status.connects = connects_;
   status.hops = peer_hops_;
-  const bool heard = connection_ && connection_->session && state_ == LinkState::up;
+  status.renewals = renewals_;
+  status.key_updates = key_updates_before_ + (connection_ ? connection_->key_updates() : 0);
+  status.resumes = received.resumes;
+  status.full_resends = received.full_resends;
+  status.digest_mismatches = received.digest_mismatches;
+  status.repaired_points = received.repaired_points;
+  const bool heard = running();
   for (HopStatus& hop : status.hops) hop.heard = hop.heard && heard;
   if (heard) {
-    const Session& session = *connection_->session;
-    status.group = connection_->stream->group();
-    status.address = connection_->stream->remote_address();
+    const Session& session = *connection_->session();
+    status.group = connection_->stream().group();
+    status.address = connection_->stream().remote_address();
     status.delay = session.delay();
     status.synchronized = receiver_.synchronized();
     status.send.bytes += session.sent_bytes();
     status.receive.bytes += session.received_bytes();
-    if (const Sender* sender = session.sender()) {
-      status.send.changes += sender->counters().changes;
-      status.send.definitions += sender->counters().definitions;
-    }
+    status.send.changes += session.sent().changes;
+    status.send.definitions += session.sent().definitions;
   }
   return status;
 }
 
 void Tunnel::append_hops(std::vector<HopStatus>& out, const std::string& not_for_peer) const {
   if (options_.peer == not_for_peer || options_.receive.empty()) return;
-  const bool up = state_ == LinkState::up && connection_ && connection_->session;
-  out.push_back({context_.node, options_.name, options_.peer, state_, since_, reason_, up ? connection_->session->delay() : Duration(0), true});
+  const bool up = running();
+  out.push_back({context_.node, options_.name, options_.peer, state_, since_, reason_, up ? connection_->session()->delay() : Duration(0), true});
   for (const HopStatus& hop : peer_hops_) {
     if (hop.node == not_for_peer || hop.node == context_.node || out.size() >= kMaxHopEntries) continue;
     out.push_back(hop);
@@ -325,13 +325,13 @@ void Tunnel::append_hops(std::vector<HopStatus>& out, const std::string& not_for
 }
 
 void Tunnel::send_hops(std::vector<HopStatus> hops) {
-  if (!connection_ || !connection_->session || state_ != LinkState::up || connection_->session->sender() == nullptr) return;
+  if (!running() || connection_->session()->sender() == nullptr) return;
   const std::uint64_t hash = hash_hops(hops);
   if (hash == hops_sent_hash_) return;
   hops_sent_hash_ = hash;
   Bytes frame;
   encode_hops(frame, hops);
-  connection_->session->set_hops(std::move(frame));
+  connection_->session()->set_hops(std::move(frame));
   connection_->pump();
 }
 

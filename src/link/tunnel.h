@@ -6,6 +6,7 @@
 #include <random>
 #include <string>
 
+#include "link/connection.h"
 #include "link/link.h"
 #include "link/session.h"
 #include "net/loop.h"
@@ -32,7 +33,10 @@ class Tunnel {
   Tunnel& operator=(const Tunnel&) = delete;
 
   void start();                                          // dials, when it is the one to dial
-  void accept(std::unique_ptr<net::TlsStream> stream);   // a peer connected; replaces what was there
+  void accept(std::unique_ptr<net::TlsStream> stream);   // a peer connected; takes over from what was there
+  // A new connection for new keys or another certificate; the old one goes on until the new one can. A side that does not
+  // dial asks the peer to.
+  void renew();
   void stop(CloseCode code, const std::string& text);
 
   const LinkOptions& options() const { return options_; }
@@ -42,26 +46,41 @@ class Tunnel {
   void send_hops(std::vector<HopStatus> hops);
 
  private:
-  struct Connection;
-  void dial();
+  bool dials() const { return !options_.dial.empty(); }
+  bool running() const { return state_ == LinkState::up && connection_ && connection_->session() != nullptr; }
+  // Dialling: one address after the other from `from` to before `to`.
+  void dial(std::size_t from, std::size_t to);
+  void dial_failed(const Error& error, std::size_t from, std::size_t to);
   void run(std::unique_ptr<net::TlsStream> stream);
-  void connection_ended(const std::string& reason, bool refused);
+  SessionOptions session_options() const;
+  void came_up(const std::shared_ptr<Connection>& connection);
+  void connection_ended(const std::shared_ptr<Connection>& connection, const std::string& reason, bool refused);
+  void lost(const std::string& reason, bool refused);
+  bool take_over();
+  void retire(std::shared_ptr<Connection> old);
+  void account(const Connection& connection);
   void retry_later(bool refused);
+  void plan_renewal();
+  void renewal_failed(const std::string& reason);
   void set_state(LinkState state, const std::string& reason);
+  Duration jittered(Duration base);
 
   TunnelContext& context_;
   LinkOptions options_;
   Receiver receiver_;
   std::unique_ptr<net::DialAttempt> attempt_;
-  std::shared_ptr<Connection> connection_;   // shared with posted tasks, which check that it is still alive
-  net::Timer retry_;
+  std::string failures_text_;                // of the addresses tried in this round
+  // The one in use; the one that will take over once hellos are exchanged; the one that was in use, kept open a moment.
+  std::shared_ptr<Connection> connection_, candidate_, retired_;
+  net::Timer retry_, renewal_, retirement_;
+  std::size_t target_ = 0, in_use_ = 0;      // of options_.dial: tried last; connected to
+  std::size_t first_target_ = 0;             // where the next round begins
   unsigned failures_ = 0;
   std::minstd_rand random_;
   LinkState state_ = LinkState::down;
   UtcNanoseconds since_ = 0;
   std::string reason_;
-  std::uint64_t connects_ = 0;
-  std::size_t last_window_ = FlowWindow::kFirst;
+  std::uint64_t connects_ = 0, renewals_ = 0, key_updates_before_ = 0;
   SenderCounters sent_before_;               // of ended sessions
   std::uint64_t sent_bytes_before_ = 0, received_bytes_before_ = 0;
   std::vector<HopStatus> peer_hops_;         // kept when the session ends

@@ -11,6 +11,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr std::size_t kMaxAddresses = 8;
 constexpr std::string_view kNameRule = "a name is 1 to 64 letters, digits, '.', '_' or '-'";
 
 bool is_name(std::string_view text) {
@@ -143,8 +144,35 @@ void read_traffic(Reading& r, SettingsReader& reader, LinkConfig& link) {
         "timeout must be at least twice the heartbeat, or one late heartbeat cuts the link; three times is usual");
   }
   options.on_loss = read_on_loss(reader);
+  options.rank = static_cast<unsigned>(reader.integer("rank", 0, 0, 255));
+  options.key_update = reader.duration("key_update", options.key_update, std::chrono::seconds(1), std::chrono::hours(24));
+  if (!options.dial.empty()) {
+    options.reconnect = reader.duration("reconnect", options.reconnect, std::chrono::seconds(1), std::chrono::hours(24 * 365));
+  }
   if (!options.peer.empty() && options.peer == r.config.name) {
-    reader.problem(options.dial ? "peer" : "name", in_quotes(options.peer) + " is this node itself");
+    reader.problem(options.dial.empty() ? "name" : "peer", in_quotes(options.peer) + " is this node itself");
+  }
+}
+
+// One address, or several in order of preference.
+void read_dial(SettingsReader& reader, link::LinkOptions& options) {
+  std::vector<std::string> addresses;
+  if (reader.is_array("dial")) {
+    addresses = reader.strings("dial", {});
+    if (addresses.empty()) reader.problem("dial", "dial = [] names no address; write where the peer listens, e.g. [\"dmz.example:4433\"]");
+    if (addresses.size() > kMaxAddresses) reader.problem("dial", "at most " + std::to_string(kMaxAddresses) + " addresses");
+  } else if (const std::string one = reader.required_string("dial"); !one.empty()) {
+    addresses.push_back(one);
+  }
+  for (const std::string& address : addresses) {
+    auto parsed = net::parse_address(address);
+    if (parsed && parsed->port == 0) {
+      reader.problem("dial", "cannot dial port 0; write the port that the peer listens on, e.g. \"dmz.example:4433\"");
+    } else if (parsed) {
+      options.dial.push_back(*std::move(parsed));
+    } else {
+      reader.problem("dial", parsed.error().message);
+    }
   }
 }
 
@@ -155,17 +183,7 @@ void read_link(Reading& r, const Settings& table) {
   link.options.name = read_name(reader);
   if (!link.options.name.empty()) r.link_names.add(link.options.name, reader);
   link.options.peer = read_name(reader, "peer");
-  const std::string address = reader.required_string("dial");
-  if (!address.empty()) {
-    auto parsed = net::parse_address(address);
-    if (parsed && parsed->port == 0) {
-      reader.problem("dial", "cannot dial port 0; write the port that the peer listens on, e.g. \"dmz.example:4433\"");
-    } else if (parsed) {
-      link.options.dial = *std::move(parsed);
-    } else {
-      reader.problem("dial", parsed.error().message);
-    }
-  }
+  read_dial(reader, link.options);
   check_identity_present(r, reader, "a [[link]]");
   read_traffic(r, reader, link);
   r.config.links.push_back(std::move(link));
@@ -179,7 +197,7 @@ void read_peer(Reading& r, const Settings& table) {
   if (!link.options.name.empty()) {
     r.peer_names.add(link.options.name, reader);
     const auto clash = std::ranges::find_if(r.config.links, [&](const LinkConfig& other) {
-      return other.options.dial && other.options.name == link.options.name;
+      return !other.options.dial.empty() && other.options.name == link.options.name;
     });
     if (clash != r.config.links.end()) {
       reader.problem("name", "a [[link]] in line " + std::to_string(clash->place.line) + " is named " +

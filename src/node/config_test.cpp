@@ -72,8 +72,8 @@ TEST_F(NodeConfig, ReadsALinkWithItsDefaults) {
   const auto& link = config.links[0].options;
   EXPECT_EQ(link.name, "dmz");
   EXPECT_EQ(link.peer, "dmz-1");
-  ASSERT_TRUE(link.dial);
-  EXPECT_EQ(link.dial->port, 4433);
+  ASSERT_EQ(link.dial.size(), 1u);
+  EXPECT_EQ(link.dial[0].port, 4433);
   EXPECT_EQ(link.heartbeat, std::chrono::seconds(1));
   EXPECT_EQ(link.timeout, std::chrono::seconds(3));
   EXPECT_TRUE(link.send.matches("acme/x"));
@@ -209,6 +209,9 @@ const std::vector<Malformed> kMalformed = {
     {"CertificateIsNoPem", identity("node.toml", "pki/plant-1.key", "pki/ca.crt"), 5, "node.toml"},
     {"LinkWithoutIdentity", plain(kLink), 4, "[identity]"},
     {"LinkWithoutPeer", with_identity("[[link]]\nname = \"a\"\ndial = \"h:1\"\nsend = [\"**\"]\n"), 8, "peer"},
+    {"NoAddressToDial", with_identity("[[link]]\nname = \"a\"\npeer = \"p\"\ndial = []\nsend = [\"**\"]\n"), 11, "names no address"},
+    {"SecondAddressWithoutPort", with_identity("[[link]]\nname = \"a\"\npeer = \"p\"\ndial = [\"x:1\", \"y\"]\nsend = [\"**\"]\n"), 11, "y"},
+    {"RankBeyondAll", with_identity("[[link]]\nname = \"a\"\npeer = \"p\"\ndial = \"x:1\"\nrank = 256\nsend = [\"**\"]\n"), 12, "rank"},
     {"LinkWithoutDial", with_identity("[[link]]\nname = \"a\"\npeer = \"p\"\nsend = [\"**\"]\n"), 8, "dial"},
     {"DialWithoutPort", with_identity("[[link]]\nname = \"a\"\ndial = \"host\"\npeer = \"p\"\nsend = [\"**\"]\n"), 10,
      "port"},

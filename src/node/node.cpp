@@ -12,6 +12,7 @@
 #include "node/data_dir.h"
 #include "node/doctor.h"
 #include "node/http_view.h"
+#include "node/identity_watch.h"
 #include "node/notify.h"
 #include "node/pattern_check.h"
 #include "node/running.h"
@@ -86,6 +87,7 @@ struct Node::Impl {
   void every_second();
   void ping_watchdog(Duration interval);
   void check_patterns(Duration again);
+  void watch_identity();
   void stop();
 
   // How points are counted: again; again when that costs little or was long ago; not at all, as they were at the last
@@ -113,6 +115,7 @@ struct Node::Impl {
   // On the service loop.
   SysPoints sys;
   PatternCheck patterns;
+  std::optional<IdentityWatch> identity_watch;
   net::Timer watchdog;  // on the data loop
   net::Timer second;
   net::Timer pattern_timer;
@@ -128,6 +131,7 @@ struct Node::Impl {
 Result<void> Node::Impl::open_doors() {
   if (config.identity) {
     certificate = config.identity->certificate();
+    identity_watch.emplace(config.identity_files, config.name);
     links = std::make_unique<link::Links>(data.loop(), ns, config.name, config.identity);
   }
   if (config.listen && links) {
@@ -176,6 +180,17 @@ void Node::Impl::every_second() {
   second.after(kSecond, [this] { every_second(); });
   sys.update(status(Counting::paced));
   running.tidy();
+  watch_identity();
+}
+
+void Node::Impl::watch_identity() {
+  auto fresh = identity_watch ? identity_watch->look() : nullptr;
+  if (!fresh || !links) return;
+  {
+    const std::lock_guard lock(mutex);
+    certificate = fresh->certificate();
+  }
+  data.run([&] { links->set_identity(std::move(fresh)); });
 }
 
 // From the loop that carries the data: when it hangs, so does the ping.
@@ -273,6 +288,7 @@ void Node::Impl::take_over(Config& fresh, std::string& unchanged) {
     });
   }
   service.run([&] {
+    if (fresh.identity && links) identity_watch.emplace(fresh.identity_files, config.name);
     patterns.reset(fresh);
     pattern_timer.after(kFirstPatternCheck, [this] { check_patterns(kNextPatternCheck); });
   });

@@ -60,6 +60,13 @@ void write_link(JsonWriter& json, const link::LinkStatus& link) {
   json.field("connects", link.connects);
   json.field("refused", link.refused);
   json.field("synchronized", link.synchronized);
+  json.field("secondary", link.secondary);
+  json.field("renewals", link.renewals);
+  json.field("key_updates", link.key_updates);
+  json.field("resumes", link.resumes);
+  json.field("full_resends", link.full_resends);
+  json.field("digest_mismatches", link.digest_mismatches);
+  json.field("repaired_points", link.repaired_points);
   json.key("hops");
   json.begin_array();
   for (const auto& hop : link.hops) write_hop(json, hop);
@@ -181,6 +188,10 @@ std::vector<std::string> hints_of(const NodeStatus& status) {
     if (link.refused > 0)
       hints.push_back("link " + link.name + ": " + std::to_string(link.refused) + " frames or points of " + link.peer +
                       " were refused; compare its `send` with our `receive`");
+    if (link.secondary) hints.push_back("link " + link.name + " uses a secondary address: " + link.address);
+    if (link.digest_mismatches > 0)
+      hints.push_back("link " + link.name + ": the mirror differed from " + link.peer + " " + std::to_string(link.digest_mismatches) +
+                      " times and was repaired (" + std::to_string(link.repaired_points) + " points); please report this");
     for (const auto& hop : link.hops) {
       if (hop.state != link::LinkState::up)
         hints.push_back("behind link " + link.name + ": " + hop.node + " says that its " + hop.link +
