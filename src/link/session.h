@@ -68,6 +68,7 @@ class Session {
   Duration timeout() const { return timeout_; }
   std::uint64_t received_bytes() const { return received_bytes_; }
   std::uint64_t sent_bytes() const { return sent_bytes_; }
+  std::size_t buffered() const { return input_.size() + control_.size() + hops_.size(); }  // memory held for frames
   const Sender* sender() const { return sender_.get(); }
   SenderCounters sent() const;                            // also after the end
   const Hello& peer_hello() const { return peer_hello_; }

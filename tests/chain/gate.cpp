@@ -9,9 +9,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <deque>
 #include <list>
 #include <mutex>
 #include <random>
@@ -90,9 +92,74 @@ std::uint16_t free_port() {
   }
 }
 
+namespace {
+
+using Now = std::chrono::steady_clock;
+
+struct Segment {
+  Now::time_point arrives;
+  std::string bytes;
+};
+
+constexpr std::size_t kSegment = 1460;
+
+// One direction of a long way: when what goes in comes out.
+class LongWay {
+ public:
+  bool empty() const { return segments_.empty(); }
+  Now::time_point next() const { return segments_.front().arrives; }
+
+  // As much as socket buffers and the router before a slow line take.
+  static std::size_t capacity(const Distance& distance) {
+    if (distance.bytes_per_second == 0) return std::size_t{4} << 20;
+    const double seconds = std::chrono::duration<double>(distance.round_trip).count() + 0.25;
+    return kSegment + static_cast<std::size_t>(seconds * static_cast<double>(distance.bytes_per_second));
+  }
+  std::size_t room(const Distance& distance) const {
+    const std::size_t most = capacity(distance);
+    return queued_ >= most ? 0 : most - queued_;
+  }
+
+  void put(const char* bytes, std::size_t size, const Distance& distance, std::mt19937& random) {
+    for (std::size_t at = 0; at < size; at += kSegment) {
+      const std::size_t count = std::min(kSegment, size - at);
+      departed_ = std::max(departed_, Now::now()) + time_on_line(count, distance);
+      auto arrives = departed_ + distance.round_trip / 2;
+      if (std::uniform_real_distribution<double>(0, 1)(random) < distance.loss) {
+        arrives += distance.round_trip + std::chrono::milliseconds(10);
+      }
+      last_arrival_ = std::max(last_arrival_, arrives);
+      segments_.push_back({last_arrival_, std::string(bytes + at, count)});
+      queued_ += count;
+    }
+  }
+
+  void take(std::string& into) {
+    const auto now = Now::now();
+    while (!segments_.empty() && segments_.front().arrives <= now && into.size() < 65536) {
+      into += segments_.front().bytes;
+      queued_ -= segments_.front().bytes.size();
+      segments_.pop_front();
+    }
+  }
+
+ private:
+  static std::chrono::nanoseconds time_on_line(std::size_t bytes, const Distance& distance) {
+    if (distance.bytes_per_second == 0) return {};
+    return std::chrono::nanoseconds(bytes * 1'000'000'000 / distance.bytes_per_second);
+  }
+
+  std::deque<Segment> segments_;
+  std::size_t queued_ = 0;
+  Now::time_point departed_{}, last_arrival_{};
+};
+
+}  // namespace
+
 struct Gate::Impl {
   struct Direction {
     std::string waiting;
+    LongWay way;
     bool ended = false;      // the reading side said FIN
     bool shut = false;       // passed on
   };
@@ -107,11 +174,17 @@ struct Gate::Impl {
   std::atomic<bool> stop{false}, stalled{false}, refusing{false}, reset_all{false};
   std::atomic<unsigned> rate{0}, accepted{0};
   std::list<Pair> pairs;     // the gate's thread only
+  std::mutex mutex;
+  Distance next_distance;    // under the mutex
+  Distance distance;         // the gate's thread only, as what follows
+  bool far = false;
+  std::mt19937 random{1};
   std::thread thread;
 
   void run() {
     while (!stop) {
       wait();
+      look_how_far();
       if (reset_all.exchange(false)) drop_all();
       accept_new();
       if (!stalled) {
@@ -128,15 +201,34 @@ struct Gate::Impl {
     drop_all();
   }
 
+  void look_how_far() {
+    const std::lock_guard lock(mutex);
+    distance = next_distance;
+    far = distance.round_trip.count() != 0 || distance.bytes_per_second != 0 ||
+          std::ranges::any_of(pairs, [](const Pair& pair) { return !pair.ab.way.empty() || !pair.ba.way.empty(); });
+  }
+
+  // What `fd` is asked for: to be read for one direction, written for the other.
+  pollfd watch(int fd, const Direction& out, const Direction& in) const {
+    const bool full = far ? out.way.room(distance) < kSegment : !out.waiting.empty();
+    const int events = (out.ended || full ? 0 : POLLIN) | (in.waiting.empty() ? 0 : POLLOUT);
+    return {events == 0 ? -1 : fd, static_cast<short>(events), 0};
+  }
+
   void wait() {
     std::vector<pollfd> fds{{listener, POLLIN, 0}};
+    std::chrono::nanoseconds patience = std::chrono::milliseconds(5);
     if (!stalled && rate == 0) {
       for (const auto& pair : pairs) {
-        fds.push_back({pair.ab.ended ? -1 : pair.a, static_cast<short>(POLLIN | (pair.ba.waiting.empty() ? 0 : POLLOUT)), 0});
-        fds.push_back({pair.ba.ended ? -1 : pair.b, static_cast<short>(POLLIN | (pair.ab.waiting.empty() ? 0 : POLLOUT)), 0});
+        fds.push_back(watch(pair.a, pair.ab, pair.ba));
+        fds.push_back(watch(pair.b, pair.ba, pair.ab));
+        for (const LongWay* way : {&pair.ab.way, &pair.ba.way}) {
+          if (!way->empty()) patience = std::min<std::chrono::nanoseconds>(patience, way->next() - Now::now());
+        }
       }
     }
-    ::poll(fds.data(), fds.size(), 5);
+    const timespec limit{0, std::max<std::int64_t>(patience.count(), 200'000)};
+    ::ppoll(fds.data(), fds.size(), &limit, nullptr);
     if (rate != 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
 
@@ -158,7 +250,9 @@ struct Gate::Impl {
         continue;
       }
       ++accepted;
-      pairs.push_back({fd, other, {}, {}, false});
+      Pair& pair = pairs.emplace_back();
+      pair.a = fd;
+      pair.b = other;
     }
   }
 
@@ -168,7 +262,20 @@ struct Gate::Impl {
     if (pair.ab.shut && pair.ba.shut) pair.dead = true;
   }
 
-  void move(Pair& pair, int from, int to, Direction& direction) {
+  // From one socket onto the way; what has arrived waits for the other socket, as when near.
+  void read_far(Pair& pair, int from, Direction& direction) {
+    char buffer[65536];
+    const std::size_t room = std::min(sizeof buffer, direction.way.room(distance));
+    if (!direction.ended && room >= kSegment) {
+      const ssize_t got = ::read(from, buffer, room);
+      if (got > 0) direction.way.put(buffer, static_cast<std::size_t>(got), distance, random);
+      if (got == 0) direction.ended = true;
+      if (got < 0 && errno != EAGAIN) pair.dead = true;
+    }
+    direction.way.take(direction.waiting);
+  }
+
+  void read_near(Pair& pair, int from, Direction& direction) {
     char buffer[65536];
     std::size_t allowed = sizeof buffer;
     if (rate != 0) allowed = std::max<std::size_t>(1, rate / 50);  // every 20 ms
@@ -178,12 +285,17 @@ struct Gate::Impl {
       if (got == 0) direction.ended = true;
       if (got < 0 && errno != EAGAIN) pair.dead = true;
     }
+  }
+
+  void move(Pair& pair, int from, int to, Direction& direction) {
+    if (far) read_far(pair, from, direction);
+    else read_near(pair, from, direction);
     if (!direction.waiting.empty()) {
       const ssize_t sent = ::send(to, direction.waiting.data(), direction.waiting.size(), MSG_NOSIGNAL);
       if (sent > 0) direction.waiting.erase(0, static_cast<std::size_t>(sent));
       if (sent < 0 && errno != EAGAIN) pair.dead = true;
     }
-    if (direction.ended && direction.waiting.empty() && !direction.shut) {
+    if (direction.ended && direction.waiting.empty() && direction.way.empty() && !direction.shut) {
       ::shutdown(to, SHUT_WR);
       direction.shut = true;
     }
@@ -208,6 +320,10 @@ Gate::~Gate() {
 std::uint16_t Gate::port() const { return impl_->port; }
 void Gate::stall(bool on) { impl_->stalled = on; }
 void Gate::trickle(unsigned bytes_per_second) { impl_->rate = bytes_per_second; }
+void Gate::move_away(const Distance& distance) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->next_distance = distance;
+}
 void Gate::reset() { impl_->reset_all = true; }
 void Gate::refuse(bool on) { impl_->refusing = on; }
 unsigned Gate::connections() const { return impl_->accepted; }

@@ -162,8 +162,9 @@ void Plant::start() {
 
 // --- HTTP --------------------------------------------------------------------------------------------------------------
 
-HttpReply http_get(std::uint16_t port, const std::string& target) {
-  const Finished finished = run({"curl", "-s", "-m", "10", "-w", "\n%{http_code}", "http://127.0.0.1:" + std::to_string(port) + target});
+HttpReply http_get(std::uint16_t port, const std::string& target, pid_t network_of) {
+  const std::string url = "http://127.0.0.1:" + std::to_string(port) + target;
+  const Finished finished = run({"curl", "-s", "-m", "10", "-w", "\n%{http_code}", url}, seconds(20), network_of);
   const auto line = finished.output.rfind('\n');
   if (line == std::string::npos) return {};
   return {std::atoi(finished.output.c_str() + line + 1), finished.output.substr(0, line)};
@@ -192,7 +193,7 @@ Chain::Chain(ChainOptions options) : options_(std::move(options)) {
     gates_.push_back(std::make_unique<Gate>(ports_[link + 2 < count || count == 2 ? link + 1 : link]));
   }
   for (std::size_t i = 0; i < count; ++i) {
-    const pid_t network = i == 0 && cable_ ? cable_->plant() : 0;
+    const pid_t network = behind_cable(i) ? cable_->plant() : 0;
     nodes_.push_back(std::make_unique<Node>(folder_, *pki_, name_of(i), config_of(i), network));
   }
 }
@@ -203,11 +204,13 @@ Chain::~Chain() {
 
 std::string Chain::problem() const { return cable_ ? cable_->problem() : std::string(); }
 
+bool Chain::behind_cable(std::size_t index) const { return cable_ && index == (options_.cable_to_last ? ports_.size() - 1 : 0); }
+
 // Link i joins node i and i + 1. The last node dials back, except in a chain of two.
 std::string Chain::dial_address(std::size_t link) const {
   const bool back = ports_.size() > 2 && link + 2 == ports_.size();
   const std::uint16_t port = options_.gated ? gates_[link]->port() : ports_[back ? link : link + 1];
-  const bool over_cable = cable_ && link == 0;
+  const bool over_cable = behind_cable(link) || behind_cable(link + 1);
   return (over_cable ? cable_->here_address() : "127.0.0.1") + ":" + std::to_string(port);
 }
 
@@ -233,7 +236,7 @@ std::string Chain::config_of(std::size_t index) {
     if (!last && index + 2 == count) text += "[[listen.peer]]\nname = \"" + name_of(index + 1) + "\"\nsend = [\"**\"]\n" + times;
   }
   if (last) {
-    text += "[http]\naddress = \"127.0.0.1:" + std::to_string(http_port_) + "\"\n";
+    text += options_.last_extra + "[http]\naddress = \"127.0.0.1:" + std::to_string(http_port_) + "\"\n";
     if (broker_) {
       text += "[[sink.mqtt]]\nname = \"broker\"\nbroker = \"mqtt://127.0.0.1:" + std::to_string(broker_->port()) +
               "\"\npublish = [\"**\"]\nqos = 1\nretain = true\nformat = \"json\"\n";

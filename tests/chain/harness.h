@@ -107,7 +107,7 @@ struct HttpReply {
   int code = 0;
   std::string body;
 };
-HttpReply http_get(std::uint16_t port, const std::string& target);
+HttpReply http_get(std::uint16_t port, const std::string& target, pid_t network_of = 0);
 
 // A chain of nodes n-1 → n-2 → … → n-K. Each but the last dials the next, and the last dials back: so both ends dial out,
 // and whatever lies between listens. The last serves MQTT (by a broker of its own) and HTTP.
@@ -116,9 +116,11 @@ struct ChainOptions {
   std::string source;             // [[source.…]] tables of the first node; default: a simulator
   std::string heartbeat = "1s", timeout = "3s";
   bool gated = false;             // a Gate in front of each listening node's port
-  bool cable = false;             // the first node lives behind a Cable
+  bool cable = false;             // one node lives behind a Cable:
+  bool cable_to_last = false;     // not the first but the last one
   bool broker = true;
   std::string listen_extra;       // more [[listen.peer]] tables of the second node
+  std::string last_extra;         // more tables of the last node
 };
 
 class Chain {
@@ -137,6 +139,7 @@ class Chain {
   Pki& pki() { return *pki_; }
   const TempFolder& folder() const { return folder_; }
   std::uint16_t http_port() const { return http_port_; }
+  pid_t last_network() const { return options_.cable_to_last ? cable_->plant() : 0; }  // where the last node's HTTP listens
   std::uint16_t port(std::size_t index) const { return ports_[index]; }  // where node `index` listens
   std::string problem() const;    // why it cannot be here (no privilege)
   bool wait_points(std::size_t points, Clock::duration limit = seconds(30));  // good at the last node
@@ -147,6 +150,7 @@ class Chain {
  private:
   std::string config_of(std::size_t index);
   std::string dial_address(std::size_t link) const;
+  bool behind_cable(std::size_t index) const;
   ChainOptions options_;
   TempFolder folder_;
   std::unique_ptr<Pki> pki_;

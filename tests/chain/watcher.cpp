@@ -21,17 +21,19 @@ std::optional<Seen> parse_point(const std::string& text) {
   return seen;
 }
 
-Watcher::Watcher(const std::vector<std::string>& command)
-    : reader_(std::make_unique<LineReader>(command, [this](Clock::time_point when, const std::string& line) { take(when, line); })) {}
+Watcher::Watcher(const std::vector<std::string>& command, pid_t network_of)
+    : reader_(std::make_unique<LineReader>(
+          command, [this](Clock::time_point when, const std::string& line) { take(when, line); }, network_of)) {}
 
 std::unique_ptr<Watcher> Watcher::mqtt(std::uint16_t port, const std::string& topic) {
   return std::unique_ptr<Watcher>(new Watcher(
       {"mosquitto_sub", "-h", "127.0.0.1", "-p", std::to_string(port), "-q", "1", "-t", topic, "-F", "mqtt\t%t\t%p"}));
 }
 
-std::unique_ptr<Watcher> Watcher::sse(std::uint16_t port, const std::string& match) {
+std::unique_ptr<Watcher> Watcher::sse(std::uint16_t port, const std::string& match, pid_t network_of) {
   return std::unique_ptr<Watcher>(new Watcher({"curl", "-sN", "--get", "--data-urlencode", "match=" + match,
-                                               "http://127.0.0.1:" + std::to_string(port) + "/api/v1/stream"}));
+                                               "http://127.0.0.1:" + std::to_string(port) + "/api/v1/stream"},
+                                              network_of));
 }
 
 // mqtt<TAB>topic<TAB>payload, or a line of an event stream.

@@ -26,7 +26,7 @@ class Watcher {
   // `mosquitto_sub -t '#'` at this broker.
   static std::unique_ptr<Watcher> mqtt(std::uint16_t port, const std::string& topic = "#");
   // `curl -N` on the node's event stream.
-  static std::unique_ptr<Watcher> sse(std::uint16_t port, const std::string& match = "**");
+  static std::unique_ptr<Watcher> sse(std::uint16_t port, const std::string& match = "**", pid_t network_of = 0);
 
   std::map<std::string, Seen> latest() const;
   std::vector<Seen> all() const;                        // in order of arrival
@@ -39,7 +39,7 @@ class Watcher {
   std::optional<Clock::duration> until_all_good(Clock::time_point since) const;
 
  private:
-  explicit Watcher(const std::vector<std::string>& command);
+  explicit Watcher(const std::vector<std::string>& command, pid_t network_of = 0);
   void take(Clock::time_point when, const std::string& line);
 
   mutable std::mutex mutex_;
