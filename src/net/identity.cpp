@@ -5,6 +5,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/log.h"
+#include "net/key_log.h"
 
 namespace sallyport::net {
 namespace {
@@ -193,10 +194,17 @@ Result<std::shared_ptr<const TlsIdentity>> TlsIdentity::load(const IdentityFiles
                                                              const std::string& expected_name) {
   auto material = load_material(files, expected_name);
   if (!material) return std::unexpected(material.error());
+  if (!files.key_log.empty()) {
+    if (auto ok = check_key_log(files.key_log); !ok) return std::unexpected(ok.error());
+  }
   auto dialling = make_context(TLS_client_method(), *material);
   if (!dialling) return std::unexpected(dialling.error());
   auto listening = make_context(TLS_server_method(), *material);
   if (!listening) return std::unexpected(listening.error());
+  if (!files.key_log.empty()) {
+    write_key_log(dialling->get(), files.key_log);
+    write_key_log(listening->get(), files.key_log);
+  }
   std::shared_ptr<TlsIdentity> identity(new TlsIdentity());
   *identity->impl_ = Impl{certificate_info(*material->chain.front()), std::move(*dialling), std::move(*listening)};
   return identity;

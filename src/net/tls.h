@@ -28,6 +28,7 @@ std::string to_string(const Address& address);
 
 struct IdentityFiles {
   std::string certificate, private_key, trust;  // PEM; certificate may carry its chain
+  std::string key_log{};   // empty: none. Else the secrets of all sessions are written there: see net/key_log.h
 };
 
 struct CertificateInfo {
@@ -38,6 +39,10 @@ struct CertificateInfo {
   UtcNanoseconds not_before = 0, not_after = 0;
 };
 Result<CertificateInfo> read_certificate(const std::string& pem_file);
+
+inline constexpr const char* kKeyLogWarning =
+    "key_log is set: whoever has this file can read everything that the links carry; remove the key, and the file, when the "
+    "fault is found";
 
 // Certificate, key and trust, loaded and checked: readable, key belongs to certificate, certificate not expired, named as
 // expected, signed by something in `trust`. Immutable; shared by streams. reload = make a new one.

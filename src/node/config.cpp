@@ -98,7 +98,7 @@ void read_identity(Reading& r, SettingsReader& root) {
   SettingsReader reader(*table, r.problems);
   const std::size_t before = r.problems.size();
   auto& files = r.config.identity_files;
-  files = {reader.file("certificate"), reader.file("private_key"), reader.file("trust")};
+  files = {reader.file("certificate"), reader.file("private_key"), reader.file("trust"), reader.file("key_log")};
   for (const auto& [key, file] : {std::pair<std::string_view, std::string&>{"certificate", files.certificate},
                                   {"private_key", files.private_key},
                                   {"trust", files.trust}}) {
@@ -106,6 +106,7 @@ void read_identity(Reading& r, SettingsReader& root) {
       reader.problem(key, std::string(key) + " is missing; `sallyport keys ca` and `keys issue` make all three files");
   }
   if (r.problems.size() > before || r.config.name.empty()) return;
+  if (!files.key_log.empty()) reader.warning("key_log", net::kKeyLogWarning);
   auto identity = net::TlsIdentity::load(files, r.config.name);
   if (identity) {
     r.config.identity = *std::move(identity);
@@ -115,6 +116,7 @@ void read_identity(Reading& r, SettingsReader& root) {
   const std::string& message = identity.error().message;
   const std::string_view key = message.starts_with(files.private_key) ? "private_key"
                                : message.starts_with(files.trust)     ? "trust"
+                               : !files.key_log.empty() && message.starts_with(files.key_log) ? "key_log"
                                                                       : "certificate";
   reader.problem(key, message);
 }

@@ -82,6 +82,18 @@ TEST_F(NodeConfig, ReadsALinkWithItsDefaults) {
   EXPECT_EQ(config.data_dir, folder_->path() + "/data");
 }
 
+TEST_F(NodeConfig, AKeyLogIsTakenWithALoudWarning) {
+  std::string identity = kIdentity;
+  const auto config = read(std::string(kHead) + identity + "key_log = \"keys.log\"\n");
+  EXPECT_FALSE(has_errors(problems_)) << all_problems();
+  EXPECT_EQ(config.identity_files.key_log, folder_->path() + "/keys.log");
+  ASSERT_TRUE(config.identity);
+  EXPECT_NE(all_problems().find("can read everything"), std::string::npos) << all_problems();
+  read(std::string(kHead) + identity + "key_log = \"none/keys.log\"\n");
+  EXPECT_TRUE(has_errors(problems_));
+  EXPECT_NE(all_problems().find("make it first"), std::string::npos) << all_problems();
+}
+
 TEST_F(NodeConfig, ALongHeartbeatBringsALongTimeout) {
   const auto config =
       read(std::string(kHead) + kIdentity +

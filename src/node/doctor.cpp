@@ -173,13 +173,20 @@ Findings check_identity(const net::IdentityFiles& files, const std::string& name
   const auto identity = net::TlsIdentity::load(files, name);
   if (!identity)
     return {{"certificate", Verdict::error, identity.error().message, "issue a new one with `sallyport keys issue`"}};
+  Findings findings;
+  if (!files.key_log.empty()) {
+    findings.push_back({"key_log", Verdict::warning, files.key_log + ": " + net::kKeyLogWarning, "remove key_log from [identity], reload, delete the file"});
+  }
   const auto& certificate = (*identity)->certificate();
   const auto left = (certificate.not_after - SystemClock().utc()) / kDay;
   const std::string text = certificate.name + ", " + certificate.algorithm + ", issued by " + certificate.issuer +
                            ", expires in " + std::to_string(left) + " days (" + format_utc(certificate.not_after) + ")";
-  if (left < 30)
-    return {{"certificate", Verdict::warning, text, "issue a new one with `sallyport keys issue` and reload the node"}};
-  return {{"certificate", Verdict::ok, text, ""}};
+  if (left < 30) {
+    findings.push_back({"certificate", Verdict::warning, text, "issue a new one with `sallyport keys issue` and reload the node"});
+  } else {
+    findings.push_back({"certificate", Verdict::ok, text, ""});
+  }
+  return findings;
 }
 
 Findings check_machine(const std::string& data_dir) { return {check_clock(), check_disk(data_dir), check_openssl()}; }
