@@ -72,18 +72,13 @@ std::size_t Scene::late_good() {
   return good;
 }
 
-namespace {
-
-// Points that were told to be good in (from, to).
-std::set<std::string> told_good(const std::vector<Seen>& all, Clock::time_point from, Clock::time_point to) {
+std::size_t told_good(const std::vector<Seen>& all, Clock::time_point from, Clock::time_point to) {
   std::set<std::string> paths;
   for (const auto& seen : all) {
     if (seen.quality == "good" && seen.when > from && seen.when < to) paths.insert(seen.path);
   }
-  return paths;
+  return paths.size();
 }
-
-}  // namespace
 
 void Scene::suffer(const Fault& fault) {
   Row row{.table = "chain", .fault = fault.name, .bound = seconds_text(fault.promised), .not_good = {}, .right = {}, .wrong = {},
@@ -99,7 +94,7 @@ void Scene::suffer(const Fault& fault) {
   fault.heal();
   EXPECT_TRUE(consumer_->wait_for_all("good", points_, seconds(40))) << chain_->logs();
   row.right = consumer_->until_all_good(heal_at);
-  row.stale_good = late + told_good(consumer_->all(), hurt_at + fault.promised + kSlack, heal_at).size();
+  row.stale_good = late + told_good(consumer_->all(), hurt_at + fault.promised + kSlack, heal_at);
   row.wrong = rest_and_count_wrong();
   row.backwards = count_backwards(consumer_->all(), fault.order);
   report(row);

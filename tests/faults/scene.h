@@ -36,6 +36,9 @@ std::size_t count_wrong(const std::map<std::string, Truth>& truth, const std::ma
 enum class Order { by_time, by_value };     // a ramp starts again with its node; the clock may be stepped: one of both holds
 std::size_t count_backwards(const std::vector<Seen>& all, Order order);
 
+// Points that a consumer was told to be good in (from, to).
+std::size_t told_good(const std::vector<Seen>& all, Clock::time_point from, Clock::time_point to);
+
 struct Fault {
   std::string name;
   Clock::duration promised{};               // until the last consumer knows
