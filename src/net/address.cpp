@@ -74,7 +74,8 @@ Result<Proxy> parse_proxy(std::string_view url) {
     const std::string_view user = url.substr(0, at);
     if (user.find(':') != std::string_view::npos)
       return bad("no password in the URL; put it into a file and name that with proxy_password_file");
-    if (user.empty() || user.size() > 255 || !plain_text(user)) return bad("the user name before '@' is empty, too long or not plain text");
+    if (user.empty() || user.size() > 255 || !plain_text(user))
+      return bad("the user name before '@' is empty, too long or not plain text");
     proxy.user = user;
     url.remove_prefix(at + 1);
   }
@@ -91,7 +92,8 @@ std::string to_string(const Proxy& proxy) {
 
 Result<void> check_websocket_path(std::string_view path) {
   if (!path.starts_with('/') || path.size() > 1024)
-    return fail(ErrorCode::invalid, "a WebSocket path begins with '/' and has at most 1024 bytes, for example \"/sallyport\"");
+    return fail(ErrorCode::invalid,
+                "a WebSocket path begins with '/' and has at most 1024 bytes, for example \"/sallyport\"");
   if (!plain_text(path) || path.find_first_of(" #") != std::string_view::npos)
     return fail(ErrorCode::invalid, "a WebSocket path is printable ASCII without spaces and '#'");
   return {};

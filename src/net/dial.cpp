@@ -37,6 +37,9 @@ struct Attempt : std::enable_shared_from_this<Attempt> {
   void give_up(ErrorCode code, const std::string& text);
   void finish(Result<std::unique_ptr<TlsStream>> result);
   void cancel();
+  // What we connect to: the proxy, if there is one, and then nothing else.
+  const Address& first_hop() const { return options.via.proxy ? options.via.proxy->address : options.address; }
+  std::string way() const;
   Duration left() const { return std::max<Duration>(deadline - clock.monotonic(), Duration::zero()); }
 
   Loop& loop;
@@ -60,10 +63,10 @@ void Attempt::start() {
   timer.after(options.connect_timeout, [this] {
     lookup.reset();
     give_up(ErrorCode::timeout,
-            "host name '" + options.address.host + "' was not resolved in time; does the name server answer?");
+            "host name '" + first_hop().host + "' was not resolved in time; does the name server answer?");
   });
-  lookup = std::make_unique<Lookup>(loop, options.address,
-                                    [this](Result<Endpoints> result) { resolved(std::move(result)); });
+  lookup =
+      std::make_unique<Lookup>(loop, first_hop(), [this](Result<Endpoints> result) { resolved(std::move(result)); });
 }
 
 void Attempt::resolved(Result<Endpoints> result) {
@@ -118,13 +121,20 @@ void Attempt::connected(const boost::system::error_code& error) {
 // One line for all addresses; the address itself is named when there are several, or when it came from a name.
 void Attempt::note(std::string text) {
   const tcp::endpoint& endpoint = endpoints[next - 1];
-  if (endpoint.address().to_string() != options.address.host) text = endpoint.address().to_string() + ": " + text;
+  if (endpoint.address().to_string() != first_hop().host) text = endpoint.address().to_string() + ": " + text;
   failures += (failures.empty() ? "" : "; ") + text;
 }
 
 void Attempt::handshake(tcp::socket connection) {
   auto tls = std::make_unique<TlsSocket>(std::move(connection), identity->impl().dialling.get(), Role::dialler);
   tls->check.expected_name = options.peer_name;
+  if (options.via.hello == ClientHello::hrr && tls->ssl) SSL_set1_groups_list(tls->ssl.get(), kGroupsOfSmallHello);
+  if (const auto& proxy = options.via.proxy) {
+    tls->openings.add(proxy->kind == ProxyKind::http ? make_http_connect(*proxy, options.address)
+                                                     : make_socks5_connect(*proxy, options.address));
+    tls->shown_address = way();
+  }
+  if (const auto& path = options.via.websocket) tls->openings.add(make_websocket_request(*path, options.address));
   shaking = std::make_unique<Handshake>(loop, std::move(tls), options.handshake_timeout,
                                         [this](Result<std::unique_ptr<TlsStream>> result, std::unique_ptr<TlsSocket>) {
                                           if (!result) return give_up(result.error().code, result.error().message);
@@ -132,9 +142,11 @@ void Attempt::handshake(tcp::socket connection) {
                                         });
 }
 
-void Attempt::give_up(ErrorCode code, const std::string& text) {
-  finish(fail(code, to_string(options.address) + ": " + text));
+std::string Attempt::way() const {
+  return to_string(options.address) + (options.via.proxy ? " by proxy " + to_string(*options.via.proxy) : "");
 }
+
+void Attempt::give_up(ErrorCode code, const std::string& text) { finish(fail(code, way() + ": " + text)); }
 
 // The callback may destroy the DialAttempt, and with it everything here but what `self` holds.
 void Attempt::finish(Result<std::unique_ptr<TlsStream>> result) {

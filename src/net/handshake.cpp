@@ -87,10 +87,20 @@ struct Handshake::State : std::enable_shared_from_this<Handshake::State> {
 void Handshake::State::step() {
   if (!socket) return;
   if (!socket->ssl) return fail_with({ErrorCode::internal, "out of memory for a TLS connection"});
+  if (!socket->openings.done()) {
+    const auto opened = socket->openings.step(socket->io);
+    if (!opened) return fail_with(opened.error());
+    if (*opened == Openings::State::want_read) return wait(asio::ip::tcp::socket::wait_read);
+    if (*opened == Openings::State::want_write) return wait(asio::ip::tcp::socket::wait_write);
+  }
   ERR_clear_error();
   const int result = SSL_do_handshake(socket->ssl.get());
   if (result == 1) return succeed();
   const int error = SSL_get_error(socket->ssl.get(), result);
+  // In WebSocket frames OpenSSL knows nothing of what the socket did not take.
+  if (error == SSL_ERROR_WANT_READ && !socket->io.flush() && socket->io.error_number == 0) {
+    return wait(asio::ip::tcp::socket::wait_write);
+  }
   if (error == SSL_ERROR_WANT_READ) return wait(asio::ip::tcp::socket::wait_read);
   if (error == SSL_ERROR_WANT_WRITE) return wait(asio::ip::tcp::socket::wait_write);
   fail_with(describe_handshake_failure(socket->ssl.get(), error, socket->io, socket->role));
@@ -108,7 +118,8 @@ void Handshake::State::succeed() {
   // The context allows nothing else; a second look at what the whole promise rests on costs nothing.
   if (!post_quantum(group) || SSL_version(ssl) != TLS1_3_VERSION) {
     return fail_with(
-        {ErrorCode::refused, "peer negotiated '" + group + "', which is not a post-quantum group of TLS 1.3"});
+        {ErrorCode::refused,
+         "peer negotiated '" + group + "', which is not one of the post-quantum groups of TLS 1.3 that we accept"});
   }
   if (certificate == nullptr || SSL_get_verify_result(ssl) != X509_V_OK) {
     return fail_with({ErrorCode::refused, "peer is not authenticated"});
@@ -135,7 +146,9 @@ Handshake::Handshake(Loop& loop, std::unique_ptr<TlsSocket> socket, Duration tim
   state_->deadline.after(timeout, [weak = std::weak_ptr(state_), timeout] {
     const auto state = weak.lock();
     if (!state || !state->socket) return;
-    state->fail_with({ErrorCode::timeout, describe_handshake_timeout(state->socket->io, state->socket->role, timeout)});
+    const TlsSocket& late = *state->socket;
+    state->fail_with({ErrorCode::timeout, late.openings.done() ? describe_handshake_timeout(late.io, late.role, timeout)
+                                                               : late.openings.describe_timeout()});
   });
   loop.post([state = state_] { state->step(); });
 }

@@ -236,6 +236,7 @@ void Acceptor::admit(tcp::socket connection, const tcp::endpoint& from) {
     });
   }
   auto tls = std::make_unique<TlsSocket>(std::move(connection), identity->impl().listening.get(), Role::listener);
+  if (options.websocket) tls->openings.add_if_http(make_websocket_answer());
   const auto stranger =
       strangers.insert(strangers.end(), Stranger{source, to_string(from), clock.monotonic(), nullptr, nullptr});
   stranger->handshake = std::make_unique<Handshake>(

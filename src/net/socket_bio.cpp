@@ -13,10 +13,7 @@ SocketBio& state_of(BIO* bio) { return *static_cast<SocketBio*>(BIO_get_data(bio
 
 bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
-int bio_read(BIO* bio, char* into, int size) {
-  SocketBio& state = state_of(bio);
-  BIO_clear_retry_flags(bio);
-  if (state.refuse || size <= 0) return -1;
+int receive(BIO* bio, SocketBio& state, char* into, int size) {
   if (state.allowance == 0) {
     state.used_up = true;
     if (!state.allowance_is_final) BIO_set_retry_read(bio);
@@ -38,6 +35,39 @@ int bio_read(BIO* bio, char* into, int size) {
   if (state.allowance != SocketBio::kUnlimited) state.allowance -= static_cast<std::size_t>(got);
   state.received += static_cast<std::uint64_t>(got);
   return static_cast<int>(got);
+}
+
+// What came behind the upgrade, then what the socket has.
+int receive_raw_frames(BIO* bio, SocketBio& state, char* into, int size) {
+  if (state.unread.empty()) return receive(bio, state, into, size);
+  const std::size_t taken = state.unread.copy(into, static_cast<std::size_t>(size));
+  state.unread.erase(0, taken);
+  return static_cast<int>(taken);
+}
+
+// Frames are no larger than what they carry plus something, so they are taken apart where they were received.
+int read_frames(BIO* bio, SocketBio& state, char* into, int size) {
+  while (!state.websocket->closed()) {
+    const int got = receive_raw_frames(bio, state, into, size);
+    if (got <= 0) return got;
+    const auto bytes = std::as_writable_bytes(std::span(into, static_cast<std::size_t>(got)));
+    const auto payload = state.websocket->decode(bytes, state.rest);
+    if (!payload) {
+      state.broken = payload.error();
+      return -1;
+    }
+    state.flush();
+    if (*payload > 0) return static_cast<int>(*payload);
+  }
+  state.end_of_file = true;
+  return 0;
+}
+
+int bio_read(BIO* bio, char* into, int size) {
+  SocketBio& state = state_of(bio);
+  BIO_clear_retry_flags(bio);
+  if (state.refuse || size <= 0) return -1;
+  return state.websocket ? read_frames(bio, state, into, size) : receive(bio, state, into, size);
 }
 
 ssize_t send_some(int descriptor, std::span<const std::byte> bytes) {
@@ -70,11 +100,23 @@ int write_or_keep(SocketBio& state, std::span<const std::byte> bytes) {
   return static_cast<int>(bytes.size());
 }
 
+int write_frame(SocketBio& state, std::span<const std::byte> bytes) {
+  const std::size_t waiting = state.rest.size() - state.rest_sent;
+  if (waiting + bytes.size() + WebSocket::kMaxOverhead > SocketBio::kMaxRest) {
+    state.refuse = true;
+    return -1;
+  }
+  state.websocket->encode(bytes, state.rest);
+  if (!state.flush() && state.error_number != 0) return -1;
+  return static_cast<int>(bytes.size());
+}
+
 int bio_write(BIO* bio, const char* from, int size) {
   SocketBio& state = state_of(bio);
   BIO_clear_retry_flags(bio);
   if (size <= 0) return -1;
   const auto bytes = std::as_bytes(std::span(from, static_cast<std::size_t>(size)));
+  if (state.websocket) return write_frame(state, bytes);
   if (state.keep_rest) return write_or_keep(state, bytes);
   const ssize_t sent = send_some(state.descriptor, bytes);
   if (sent >= 0) return static_cast<int>(sent);
@@ -117,6 +159,12 @@ bool SocketBio::flush() {
   if (!rest.empty()) rest = Bytes();  // an idle link keeps no buffer
   rest_sent = 0;
   return true;
+}
+
+void SocketBio::close_websocket() {
+  if (!websocket || error_number != 0) return;
+  websocket->encode_close(rest);
+  flush();
 }
 
 BioPtr make_socket_bio(SocketBio& state) {

@@ -5,14 +5,20 @@
 // record would stay in OpenSSL otherwise, and everything goes wrong around it: the caller must offer the very same
 // bytes again, a key update that falls due fails with "bad length", and two peers with full buffers and a key update
 // each wait for each other for ever.
+//
+// When the way to the peer lets only WebSocket through, the frames are put on and taken off here: OpenSSL sees the same
+// bytes as without.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
+#include <string>
 
 #include "base/bytes.h"
 #include "net/openssl.h"
+#include "net/websocket.h"
 
 namespace sallyport::net {
 
@@ -33,8 +39,14 @@ struct SocketBio {
   Bytes rest;  // sealed, accepted, not yet taken by the socket from `rest_sent` on
   std::size_t rest_sent = 0;
 
+  std::unique_ptr<WebSocket> websocket;  // null: the bytes go as they are. Set: keep_rest is set too
+  std::string unread;                    // came behind the WebSocket upgrade; before what the socket has
+  const char* broken = nullptr;          // the peer broke the rules of WebSocket: how
+
   // Sends what is left of `rest`. True when nothing is left; a failure is in error_number.
   bool flush();
+  // Says goodbye in WebSocket's words, if that is what is spoken; as far as the socket takes it at once.
+  void close_websocket();
 };
 
 // The state must outlive the BIO.

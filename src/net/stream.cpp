@@ -78,7 +78,8 @@ Stream::Stream(std::unique_ptr<TlsSocket> socket, std::string group, Certificate
       peer_(std::move(peer)),
       alive_(std::make_shared<Stream*>(this)) {
   boost::system::error_code ignored;
-  remote_address_ = to_string(tls_->socket.remote_endpoint(ignored));
+  remote_address_ =
+      tls_->shown_address.empty() ? to_string(tls_->socket.remote_endpoint(ignored)) : tls_->shown_address;
   tls_->io.allowance_is_final = false;
   tls_->io.keep_rest = true;
   SSL_set_msg_callback(ssl_, count_control_message);
@@ -92,6 +93,7 @@ Stream::~Stream() {
     ERR_clear_error();
     SSL_shutdown(ssl_);
     ERR_clear_error();
+    tls_->io.close_websocket();
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "net/asio.h"
 #include "net/identity.h"
+#include "net/opening.h"
 #include "net/socket_bio.h"
 #include "net/tls.h"
 #include "net/tls_failure.h"
@@ -21,6 +22,8 @@ struct TlsSocket {
 
   asio::ip::tcp::socket socket;
   SocketBio io;
+  Openings openings;         // run before TLS
+  std::string shown_address;  // of the peer; empty: where the socket leads
   PeerCheck check;
   Role role;
   SslPtr ssl;

@@ -168,6 +168,7 @@ std::string say_handshake_failure(SSL* ssl, int ssl_error, const SocketBio& io, 
   if (const auto* check = static_cast<const PeerCheck*>(SSL_get_app_data(ssl)); check && !check->failure.empty()) {
     return check->failure;
   }
+  if (io.broken != nullptr) return io.broken;
   if (io.used_up) return "peer sent too much before it had authenticated itself";
   if (io.error_number != 0) return describe_errno(io.error_number) + " during the handshake";
   if (io.end_of_file || ssl_error == SSL_ERROR_ZERO_RETURN) return describe_goodbye(io, role);
@@ -211,6 +212,7 @@ Error describe_handshake_failure(SSL* ssl, int ssl_error, const SocketBio& io, R
 std::string describe_stream_failure(int ssl_error, const SocketBio& io) {
   std::string text;
   const int reason = take_tls_reason(text);
+  if (io.broken != nullptr) return io.broken;
   if (io.refuse) return "peer floods with TLS key updates";
   if (io.error_number != 0) return describe_errno(io.error_number);
   if (ssl_error == SSL_ERROR_ZERO_RETURN) return "connection closed by peer";
