@@ -214,7 +214,9 @@ void Session::define_new(std::span<ModelPoint*> points) {
     definition.path = point->path;
     definition.meta = &point->meta;
     definition.first.status = status::kBadWaitingForInitialData;
-    definition.first.source_time = out_.clock().utc();
+    // No source time either: with one of ours, what the server says next would step back, and a node further on would
+    // replace the value it still shows by nothing.
+    definition.first.source_time = 0;
     definitions.push_back(std::move(definition));
   }
   std::vector<PointId> ids(points.size(), kNoPoint);
