@@ -6,11 +6,13 @@ BUILD := build/$(PRESET)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help demo test test-asan test-tsan build setup lint format format-check clean
+.PHONY: help demo test soak reliability test-asan test-tsan build setup lint format format-check clean
 
 help:
 	@echo 'make demo     set up, build, run plant -> DMZ -> AI on this machine, pull the cable, show that it heals'
 	@echo 'make test     set up, build, run every test'
+	@echo 'make soak     a real chain under random faults until told to stop (Ctrl-C, or SOAK_SECONDS=600)'
+	@echo 'make reliability   measure docs/reliability.md anew, Mosquitto chain included; takes half an hour'
 	@echo 'make build    build/release/sallyport'
 	@echo 'make lint     clang-tidy over everything; make format rewrites the sources with clang-format'
 	@echo 'make test-asan, make test-tsan   the unit tests under the sanitizers'
@@ -34,6 +36,19 @@ test:
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
 	@cmake --build --preset $(PRESET) -j $(JOBS)
 	@ctest --preset $(PRESET) -j $(JOBS)
+
+# What the reliability table and the soak need, next to the program.
+.PHONY: faults
+faults:
+	@scripts/setup test
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target sallyport_soak mosquitto_rows faults_matrix_test faults_schedule_test faults_load_test
+
+soak: faults
+	@SALLYPORT_BUILD=$(BUILD) scripts/soak
+
+reliability: faults
+	@SALLYPORT_BUILD=$(BUILD) scripts/reliability
 
 # Tests of whole processes are left out: their time bounds are those of the real program.
 test-asan:
