@@ -84,7 +84,8 @@ class Links {
   Links& operator=(const Links&) = delete;
 
   // Starts the listener; the peers that may connect are those added without `dial`.
-  Result<void> listen(const net::Address& address);
+  // websocket: the same port takes TLS in WebSocket frames too.
+  Result<void> listen(const net::Address& address, bool websocket = false);
   // Adds a link (exists: same name or same peer twice among listening ones). A dialled one begins dialling at once.
   Result<void> add(LinkOptions options);
   void remove(const std::string& name);              // its points turn not-good, then vanish with the route

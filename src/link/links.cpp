@@ -138,9 +138,10 @@ Links::~Links() {
   impl_->tunnels.clear();
 }
 
-Result<void> Links::listen(const net::Address& address) {
+Result<void> Links::listen(const net::Address& address, bool websocket) {
   net::ListenOptions options;
   options.address = address;
+  options.websocket = websocket;
   auto listener = net::listen(impl_->context.loop, impl_->context.identity, options,
                               [this](std::unique_ptr<net::TlsStream> stream) { impl_->accepted(std::move(stream)); });
   if (!listener) return std::unexpected(listener.error());

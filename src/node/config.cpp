@@ -5,6 +5,7 @@
 #include <map>
 
 #include "namespace/path.h"
+#include "node/via_settings.h"
 
 namespace sallyport::node {
 namespace {
@@ -186,6 +187,7 @@ void read_link(Reading& r, const Settings& table) {
   if (!link.options.name.empty()) r.link_names.add(link.options.name, reader);
   link.options.peer = read_name(reader, "peer");
   read_dial(reader, link.options);
+  link.options.via = read_via(reader);
   check_identity_present(r, reader, "a [[link]]");
   read_traffic(r, reader, link);
   r.config.links.push_back(std::move(link));
@@ -224,6 +226,7 @@ void read_listen(Reading& r, SettingsReader& root) {
       reader.problem("address", parsed.error().message);
     }
   }
+  r.config.listen_websocket = reader.boolean("websocket", false);
   check_identity_present(r, reader, "[listen]");
   const auto peers = reader.tables("peer");
   if (peers.empty()) {

@@ -48,6 +48,7 @@ struct Config {
   net::IdentityFiles identity_files;
   std::shared_ptr<const net::TlsIdentity> identity;  // null without [identity]
   std::optional<net::Address> listen;
+  bool listen_websocket = false;  // the port takes TLS in WebSocket frames too
   Place listen_place;
   std::vector<LinkConfig> links;  // [[link]] and [[listen.peer]]
   std::optional<http::HttpSettings> http;

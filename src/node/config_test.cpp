@@ -94,6 +94,61 @@ TEST_F(NodeConfig, AKeyLogIsTakenWithALoudWarning) {
   EXPECT_NE(all_problems().find("make it first"), std::string::npos) << all_problems();
 }
 
+constexpr const char* kProxied =
+    "[[link]]\nname = \"dmz\"\ndial = \"dmz.example:4433\"\npeer = \"dmz-1\"\nsend = [\"acme/**\"]\n";
+
+TEST_F(NodeConfig, ReadsTheWayToAPeer) {
+  folder_->write("proxy.password", "open sesame\n");
+  const auto config = read(std::string(kHead) + kIdentity + kProxied +
+                           "proxy = \"http://joe@proxy.example:3128\"\nproxy_password_file = \"proxy.password\"\n"
+                           "websocket = \"/sallyport\"\nclient_hello = \"hrr\"\n");
+  ASSERT_FALSE(has_errors(problems_)) << all_problems();
+  const net::Via& via = config.links.at(0).options.via;
+  EXPECT_EQ(via.proxy, (net::Proxy{net::ProxyKind::http, {"proxy.example", 3128}, "joe", "open sesame"}));
+  EXPECT_EQ(via.websocket, "/sallyport");
+  EXPECT_EQ(via.hello, net::ClientHello::hrr);
+}
+
+TEST_F(NodeConfig, TheWayToAPeerIsStraightByDefault) {
+  const auto config = read(std::string(kHead) + kIdentity + kProxied);
+  ASSERT_FALSE(has_errors(problems_)) << all_problems();
+  EXPECT_EQ(config.links.at(0).options.via, net::Via{});
+  EXPECT_FALSE(config.listen_websocket);
+}
+
+TEST_F(NodeConfig, ReadsThatAPortTakesWebSocket) {
+  const auto config = read(std::string(kHead) + kIdentity + "[listen]\naddress = \"127.0.0.1:0\"\nwebsocket = true\n" +
+                           "[[listen.peer]]\nname = \"dmz-1\"\nreceive = [\"**\"]\n");
+  ASSERT_FALSE(has_errors(problems_)) << all_problems();
+  EXPECT_TRUE(config.listen_websocket);
+}
+
+TEST_F(NodeConfig, SaysWhatIsWrongWithTheWayToAPeer) {
+  folder_->write("lines", "two\nlines");
+  folder_->write("secret", "geheim");
+  const std::pair<const char*, const char*> table[] = {
+      {"proxy = \"http://joe:geheim@proxy:3128\"", "node.toml:13:1: proxy '…@proxy:3128': no password in the URL"},
+      {"proxy = \"proxy:3128\"", "write \"http://proxy.example:3128\" or \"socks5://"},
+      {"proxy = \"http://joe@proxy:3128\"", "user 'joe' has no password; add proxy_password_file"},
+      {"proxy = \"http://joe@proxy:3128\"\nproxy_password = \"geheim\"", "no password in the settings"},
+      {"proxy = \"http://proxy:3128\"\nproxy_password_file = \"secret\"", "a password without a user"},
+      {"proxy_password_file = \"secret\"", "proxy_password_file without a proxy"},
+      {"proxy = \"http://joe@proxy:3128\"\nproxy_password_file = \"absent\"", "secret file"},
+      {"proxy = \"http://joe@proxy:3128\"\nproxy_password_file = \"lines\"", "not one line of text"},
+      {"proxy = \"http://joe@proxy:3128\"\nproxy_password_env = \"SALLYPORT_NOT_SET\"", "is not set or empty"},
+      {"websocket = \"sallyport\"", "begins with '/'"},
+      {"websocket = true", "node.toml:13:1:"},
+      {"client_hello = \"small\"", "must be one of"},
+      {"proxi = \"http://proxy:3128\"", "did you mean 'proxy'?"},
+  };
+  for (const auto& [text, says] : table) {
+    read(std::string(kHead) + kIdentity + kProxied + text + "\n");
+    EXPECT_TRUE(has_errors(problems_)) << text;
+    EXPECT_NE(all_problems().find(says), std::string::npos) << text << "\n" << all_problems();
+    EXPECT_EQ(all_problems().find("geheim"), std::string::npos) << all_problems();
+  }
+}
+
 TEST_F(NodeConfig, ALongHeartbeatBringsALongTimeout) {
   const auto config =
       read(std::string(kHead) + kIdentity +

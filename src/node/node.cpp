@@ -135,7 +135,8 @@ Result<void> Node::Impl::open_doors() {
     links = std::make_unique<link::Links>(data.loop(), ns, config.name, config.identity);
   }
   if (config.listen && links) {
-    if (auto listening = links->listen(*config.listen); !listening) return at(config.listen_place, listening.error());
+    if (auto listening = links->listen(*config.listen, config.listen_websocket); !listening)
+      return at(config.listen_place, listening.error());
     const auto listening = links->listen_status();
     log::info("listening for peers", log::field("host", config.listen->host),
               log::field("port", listening ? listening->port : 0));
@@ -266,6 +267,7 @@ void Node::Impl::take_over(Config& fresh, std::string& unchanged) {
           "[limits]");
   const auto address = [](const Config& of) { return of.listen ? net::to_string(*of.listen) : std::string(); };
   differs(address(fresh) != address(config), "[listen] address");
+  differs(fresh.listen_websocket != config.listen_websocket, "[listen] websocket");
   differs(fresh.http.has_value() != config.http.has_value(), "[http]");
   differs(fresh.identity && !links, "[identity], which this node had not");
   log::set_level(fresh.log_level);
