@@ -114,6 +114,31 @@ TEST_F(Matrix, TheDmzNodeRestarted) {
   suffer(restarted(1, "DMZ node"));
 }
 
+// A node that comes back knows the names of its points before their values; whoever shows the old value must not see it
+// replaced by nothing, nor its source time step back.
+TEST_F(Matrix, ThePlantNodeKilledInFrontOfAnOpcUaServer) {
+  Plant plant(folder_, {});
+  ChainOptions options;
+  options.broker = false;
+  options.heartbeat = times_.heartbeat;
+  options.timeout = times_.timeout;
+  options.source = "[[source.opcua]]\nname = \"line1\"\nendpoint = \"" + plant.endpoint() +
+                   "\"\ninto = \"acme/line1\"\nbrowse = [\"nsu=urn:sallyport:plant;s=Plant\"]\nsecurity = \"none\"\npublishing_interval = \"100ms\"\n";
+  chain_ = std::make_unique<Chain>(options);
+  chain_->start();
+  ASSERT_TRUE(eventually([&] { return chain_->first().points("bad") == "0" && chain_->first().points("good") != "0"; }, seconds(30)));
+  points_ = static_cast<std::size_t>(std::atoi(chain_->first().points("good").c_str()));
+  ASSERT_TRUE(chain_->wait_points(points_)) << chain_->logs();
+  consumer_ = Watcher::sse(chain_->http_port());
+  ASSERT_TRUE(consumer_->wait_for_all("good", points_, seconds(10)));
+  chain_->first().process().kill();
+  ASSERT_TRUE(consumer_->wait_for_all("!good", points_, seconds(5)));
+  chain_->start_node(0);
+  EXPECT_TRUE(consumer_->wait_for_all("good", points_, seconds(20))) << chain_->logs();
+  EXPECT_EQ(count_backwards(consumer_->all(), Order::by_time), 0u);
+  for (const auto& seen : consumer_->all()) EXPECT_NE(seen.value, "null") << seen.path << " " << seen.status_name;
+}
+
 // When the last node itself is gone only others can say so: the broker does, by the node's will. What a broker retains
 // stays as it was; a consumer of a broker has to look at `…/online` too.
 class LastNode : public Scene {

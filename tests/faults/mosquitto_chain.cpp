@@ -58,10 +58,11 @@ void Publisher::publish(std::size_t point) {
   ::mosquitto_publish(client_, nullptr, path.c_str(), static_cast<int>(body.size()), body.data(), 1, true);
 }
 
-void Publisher::change_each_once() {
+void Publisher::change_each_once(std::size_t per_second) {
+  const auto began = Clock::now();
   for (std::size_t point = 0; point < values_.size(); ++point) {
     publish(point);
-    if (point % 100 == 99) std::this_thread::sleep_for(milliseconds(10));
+    if (point % 50 == 49) std::this_thread::sleep_until(began + seconds(point) / per_second);
   }
 }
 

@@ -18,7 +18,7 @@ class Publisher {
   ~Publisher();
   Publisher(const Publisher&) = delete;
   Publisher& operator=(const Publisher&) = delete;
-  void change_each_once();
+  void change_each_once(std::size_t per_second);
   void change_at(std::size_t per_second);   // all in turn, until rest()
   void rest();                              // and everything published was acknowledged by the first broker
   std::map<std::string, std::string> truth() const;  // value by path
