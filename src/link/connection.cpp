@@ -53,6 +53,7 @@ void Connection::readable() {
     session_->received(result.size, now());
     total += result.size;
   }
+  if (after_read) after_read();
   pump();
   if (session_ && session_->state() != Session::State::closed) wait_readable();
 }

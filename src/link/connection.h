@@ -34,6 +34,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const Session* session() const { return session_.get(); }
   const net::TlsStream& stream() const { return *stream_; }
   std::uint64_t key_updates() const { return key_updates_; }
+  std::function<void()> after_read;        // something was received and handled
   std::optional<MonotonicTime> up_since;   // set by the owner once hellos are exchanged
 
  private:

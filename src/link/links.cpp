@@ -32,8 +32,9 @@ std::string_view to_string(LinkState state) {
 
 struct Links::Impl {
   Impl(net::Loop& loop, Namespace& ns, std::string node, std::shared_ptr<const net::TlsIdentity> identity)
-      : context{loop, ns, std::move(node), random_incarnation(), std::move(identity), ns.max_points(), {}}, hops_timer(loop) {
+      : context{loop, ns, std::move(node), random_incarnation(), std::move(identity), ns.max_points(), {}, {}}, hops_timer(loop) {
     context.hops_changed = [this] { hops_changed(); };
+    context.routes_changed = [this] { routes_changed(); };
     tick_hops();
   }
 
@@ -50,6 +51,15 @@ struct Links::Impl {
       if (weak.expired()) return;
       hops_posted = false;
       tell_hops();
+    });
+  }
+  // Once for all that changed in this turn of the loop.
+  void routes_changed() {
+    if (std::exchange(takeover_posted, true)) return;
+    context.loop.post([this, weak = std::weak_ptr<bool>(alive)] {
+      if (weak.expired()) return;
+      takeover_posted = false;
+      for (const auto& [name, tunnel] : tunnels) tunnel->check_takeover();
     });
   }
   void tell_hops() {
@@ -123,7 +133,7 @@ struct Links::Impl {
   std::map<std::string, std::unique_ptr<Tunnel>> tunnels;
   std::unique_ptr<net::TlsListener> listener;
   net::Timer hops_timer;
-  bool hops_posted = false;
+  bool hops_posted = false, takeover_posted = false;
   std::uint64_t unknown_peers = 0;
   std::string last_unknown, last_logged;
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);
@@ -135,6 +145,7 @@ Links::Links(net::Loop& loop, Namespace& ns, std::string node_name, std::shared_
 Links::~Links() {
   impl_->listener.reset();
   impl_->context.hops_changed = nullptr;
+  impl_->context.routes_changed = nullptr;
   impl_->tunnels.clear();
 }
 
@@ -179,6 +190,7 @@ void Links::set_identity(std::shared_ptr<const net::TlsIdentity> identity) {
 void Links::stop() {
   impl_->listener.reset();
   impl_->context.hops_changed = nullptr;
+  impl_->context.routes_changed = nullptr;
   for (const auto& [name, tunnel] : impl_->tunnels) tunnel->stop(CloseCode::normal, "shutting down");
 }
 

@@ -124,6 +124,7 @@ void Tunnel::run(std::unique_ptr<net::TlsStream> stream) {
     peer_hops_ = session.peer_hops();
     if (context_.hops_changed) context_.hops_changed();
   };
+  connection->after_read = [this] { note_routes(); };
   session.on_renew = [this] {
     if (dials() && !candidate_ && !attempt_) renewal_.after(jittered(kAskedRenewal), [this] { renew(); });
   };
@@ -157,6 +158,17 @@ bool Tunnel::take_over() {
             log::field("old", old->stream().remote_address()), log::field("new", connection_->stream().remote_address()));
   old->close(CloseCode::replaced, "another node named '" + options_.peer + "' connected");
   return false;
+}
+
+void Tunnel::note_routes() {
+  if (std::exchange(routes_seen_, context_.ns.route_version()) != context_.ns.route_version() && context_.routes_changed) context_.routes_changed();
+}
+
+void Tunnel::check_takeover() {
+  routes_seen_ = context_.ns.route_version();
+  if (!running()) return;
+  connection_->session()->check_takeover();
+  if (connection_->session()->more()) connection_->pump();
 }
 
 // --- Renewing ----------------------------------------------------------------------------------------------------------
@@ -226,6 +238,7 @@ void Tunnel::connection_ended(const std::shared_ptr<Connection>& connection, con
 void Tunnel::lost(const std::string& reason, bool refused) {
   const bool was_up = state_ == LinkState::up;
   receiver_.lost(reason);
+  note_routes();
   hops_sent_hash_ = 0;
   renewal_.cancel();
   if (was_up) {

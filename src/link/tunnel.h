@@ -23,6 +23,7 @@ struct TunnelContext {
   std::shared_ptr<const net::TlsIdentity> identity;
   std::uint32_t max_points;
   std::function<void()> hops_changed;   // a hop here or behind changed: tell everyone
+  std::function<void()> routes_changed; // something was received that changed a route: others may bring its points now
 };
 
 class Tunnel {
@@ -44,6 +45,8 @@ class Tunnel {
   // Hops as seen from here: this link, then what the peer told, marked unheard while the link is not up.
   void append_hops(std::vector<HopStatus>& out, const std::string& not_for_peer) const;
   void send_hops(std::vector<HopStatus> hops);
+  // A route of this node changed: points refused here may now be ours to bring.
+  void check_takeover();
 
  private:
   bool dials() const { return !options_.dial.empty(); }
@@ -60,6 +63,7 @@ class Tunnel {
   void retire(std::shared_ptr<Connection> old);
   void account(const Connection& connection);
   void retry_later(bool refused);
+  void note_routes();
   void plan_renewal();
   void renewal_failed(const std::string& reason);
   void set_state(LinkState state, const std::string& reason);
@@ -85,6 +89,7 @@ class Tunnel {
   std::uint64_t sent_bytes_before_ = 0, received_bytes_before_ = 0;
   std::vector<HopStatus> peer_hops_;         // kept when the session ends
   std::uint64_t hops_sent_hash_ = 0;
+  std::uint64_t routes_seen_ = 0;            // Namespace::route_version
 };
 
 }  // namespace sallyport::link

@@ -6,8 +6,8 @@
 namespace sallyport {
 
 Publisher::Publisher(Namespace& ns, std::string node, std::string source_name, std::string into, Status on_loss,
-                     std::uint32_t provider)
-    : namespace_(ns), node_(std::move(node)), name_(std::move(source_name)), into_(std::move(into)), on_loss_(on_loss) {
+                     std::uint32_t provider, std::shared_ptr<const DeliveryRules> delivery)
+    : namespace_(ns), delivery_(std::move(delivery)), node_(std::move(node)), name_(std::move(source_name)), into_(std::move(into)), on_loss_(on_loss) {
   // With no route left (thousands of sources) every definition is refused with that reason; see define().
   const auto route = namespace_.add_route({.origin = node_, .source = name_, .hops = {node_}}, provider, false);
   if (!route) return;
@@ -33,7 +33,24 @@ Namespace::Refused Publisher::define(std::span<const Definition> definitions, st
     definition.path = std::string_view(text).substr(at);
     definition.covered |= !live_;
   }
+  std::map<std::pair<const Meta*, const DeliveryRule*>, Meta> metas;
+  if (delivery_ && !delivery_->empty()) apply_rules(prefixed, metas);
   return namespace_.define(route_, prefixed, ids);
+}
+
+// Points that share metadata still do afterwards.
+void Publisher::apply_rules(std::vector<Definition>& definitions,
+                            std::map<std::pair<const Meta*, const DeliveryRule*>, Meta>& metas) const {
+  for (Definition& definition : definitions) {
+    const DeliveryRule* rule = delivery_->find(definition.path);
+    if (!rule) continue;
+    const auto [at, fresh] = metas.try_emplace({definition.meta, rule});
+    if (fresh) {
+      if (definition.meta) at->second = *definition.meta;
+      at->second.burst = rule->burst;
+    }
+    definition.meta = &at->second;
+  }
 }
 
 void Publisher::remove(std::span<const PointId> points) {

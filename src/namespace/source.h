@@ -9,6 +9,7 @@
 
 #include "base/json_writer.h"
 #include "base/settings.h"
+#include "namespace/delivery.h"
 #include "namespace/namespace.h"
 
 namespace sallyport {
@@ -18,8 +19,9 @@ namespace sallyport {
 class Publisher {
  public:
   // `provider`: of the publisher that this one succeeds, so that it may take over its points (Namespace::add_provider).
+  // `delivery`: what the node's settings say of its points; null: nothing.
   Publisher(Namespace& ns, std::string node, std::string source_name, std::string into, Status on_loss,
-            std::uint32_t provider = 0);
+            std::uint32_t provider = 0, std::shared_ptr<const DeliveryRules> delivery = nullptr);
 
   // Paths are relative to `into`. Points of a source that is not live stay covered.
   Namespace::Refused define(std::span<const Definition> definitions, std::span<PointId> ids);
@@ -36,7 +38,10 @@ class Publisher {
   Clock& clock() const { return namespace_.clock(); }
 
  private:
+  void apply_rules(std::vector<Definition>& definitions, std::map<std::pair<const Meta*, const DeliveryRule*>, Meta>& metas) const;
+
   Namespace& namespace_;
+  std::shared_ptr<const DeliveryRules> delivery_;
   std::string node_, name_, into_;
   Status on_loss_;
   RouteId route_ = kNoRoute;

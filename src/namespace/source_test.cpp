@@ -114,6 +114,24 @@ TEST_F(PublisherTest, PointsDefinedWhileLostStayCoveredUntilLive) {
   EXPECT_EQ(point("acme/berlin/late").status, status::kGood);
 }
 
+TEST(Publisher, GivesPointsTheDeliveryTheirNodeAsksFor) {
+  ManualClock clock;
+  Namespace ns(clock, {.max_points = 100, .ring_entries = 128, .max_routes = 8});
+  std::vector<DeliveryRule> rules;
+  rules.push_back({*Patterns::parse({"acme/*/door"}), 3});
+  rules.push_back({*Patterns::parse({"acme/**"}), 0});
+  Publisher publisher(ns, "plant-1", "line1", "acme/berlin", status::kBadNoCommunication, 0,
+                      std::make_shared<const DeliveryRules>(std::move(rules)));
+  Meta meta;
+  meta.unit = "bar";
+  const Definition definitions[] = {{"door", &meta, {}}, {"temp", &meta, {}}};
+  PointId ids[2];
+  publisher.define(definitions, ids);
+  EXPECT_EQ(ns.meta(ids[0])->burst, 3);
+  EXPECT_EQ(ns.meta(ids[0])->unit, "bar");
+  EXPECT_EQ(ns.meta(ids[1])->burst, 0);
+}
+
 TEST_F(PublisherTest, RemovesItsPoints) {
   const PointId id = define("temp", 1);
   publisher.remove({&id, 1});

@@ -68,6 +68,8 @@ struct Reading {
   const ConnectorTypes& types;
   Problems& problems;
   Config& config;
+  std::shared_ptr<const DeliveryRules> delivery{};
+  std::string delivery_text{};
   Names link_names{"link"};
   Names peer_names{"listen.peer"};
   Names source_names{"source"};
@@ -268,7 +270,8 @@ void read_source(Reading& r, const SourceType& type, const Settings& table) {
     }
   }
   source.on_loss = read_on_loss(reader);
-  source.text = type.name + "\n" + table.text();
+  source.delivery = r.delivery;
+  source.text = type.name + "\n" + table.text() + "\n" + r.delivery_text;
   source.source = type.make(source.common, reader);
   r.config.sources.push_back(std::move(source));
 }
@@ -298,6 +301,31 @@ void read_connectors(Reading& r, SettingsReader& root, std::string_view kind, co
     if (!type) continue;
     for (const Settings& one : reader.tables(name)) read_one(r, *type, one);
   }
+}
+
+void read_deliveries(Reading& r, SettingsReader& root) {
+  std::vector<DeliveryRule> rules;
+  for (const Settings& table : root.tables("delivery")) {
+    SettingsReader reader(table, r.problems);
+    DeliveryRule rule;
+    std::vector<std::string> texts;
+    if (reader.is_array("match")) {
+      rule.match = read_patterns(reader, "match", texts);
+    } else if (const std::string one = reader.required_string("match"); !one.empty()) {
+      auto patterns = Patterns::parse({one});
+      texts = {one};
+      if (patterns) rule.match = *std::move(patterns);
+      else reader.problem("match", patterns.error().message);
+    }
+    rule.burst = static_cast<std::uint8_t>(reader.integer("burst", 0, 0, kMaxBurst));
+    if (reader.choice("mode", "latest", {"latest", "every"}) == "every") {
+      reader.problem("mode", "this version has no journal yet, so it cannot promise `every`; use mode = \"latest\", with burst = 3 for the last edges");
+    }
+    r.config.delivery.insert(r.config.delivery.end(), texts.begin(), texts.end());
+    r.delivery_text += table.text() + "\n";
+    rules.push_back(std::move(rule));
+  }
+  r.delivery = std::make_shared<const DeliveryRules>(std::move(rules));
 }
 
 void read_limits(Reading& r, SettingsReader& root) {
@@ -340,6 +368,7 @@ void read_all(Reading& r, const Settings& file) {
   for (const Settings& link : root.tables("link")) read_link(r, link);
   read_listen(r, root);
   read_http(r, root);
+  read_deliveries(r, root);
   read_connectors(r, root, "source", r.types.sources, read_source);
   read_connectors(r, root, "sink", r.types.sinks, read_sink);
 }

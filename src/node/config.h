@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/settings.h"
 #include "link/link.h"
+#include "namespace/delivery.h"
 #include "namespace/namespace.h"
 #include "namespace/sink.h"
 #include "namespace/source.h"
@@ -23,7 +24,8 @@ struct SourceConfig {
   std::string type;  // "opcua" of [[source.opcua]]
   SourceCommon common;
   Status on_loss = status::kBadNoCommunication;
-  std::string text;                // canonical text of its table: equal text means nothing to restart
+  std::shared_ptr<const DeliveryRules> delivery;  // [[delivery]], of all sources
+  std::string text;                // canonical text of all this: equal text means nothing to restart
   std::unique_ptr<Source> source;  // made, not started
 };
 
@@ -55,6 +57,7 @@ struct Config {
   Place http_place;
   std::vector<SourceConfig> sources;
   std::vector<SinkConfig> sinks;
+  std::vector<std::string> delivery;  // the patterns of [[delivery]], for "matches nothing"
   NamespaceLimits limits;
   log::Level log_level = log::Level::info;
 };

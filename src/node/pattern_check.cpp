@@ -20,6 +20,7 @@ void PatternCheck::reset(const Config& config) {
     add("link " + link.options.name + ": receive", link.receive);
   }
   for (const auto& sink : config.sinks) add("sink " + sink.common.name + ": publish", sink.publish);
+  add("delivery: match", config.delivery);
 }
 
 void PatternCheck::look(const Namespace& ns) {
