@@ -62,15 +62,17 @@ void Publisher::change_each_once(std::size_t per_second) {
   const auto began = Clock::now();
   for (std::size_t point = 0; point < values_.size(); ++point) {
     publish(point);
-    if (point % 50 == 49) std::this_thread::sleep_until(began + seconds(point) / per_second);
+    if (point % 50 == 49) std::this_thread::sleep_until(began + std::chrono::nanoseconds(seconds(point)) / per_second);
   }
 }
 
 void Publisher::change_at(std::size_t per_second) {
   thread_ = std::thread([this, per_second] {
+    const auto began = Clock::now();
+    std::size_t done = 0;
     for (std::size_t point = 0; !stop_; point = (point + 1) % values_.size()) {
       publish(point);
-      std::this_thread::sleep_for(seconds(1) / per_second);
+      std::this_thread::sleep_until(began + std::chrono::nanoseconds(seconds(1)) / per_second * ++done);
     }
   });
 }

@@ -12,6 +12,7 @@ namespace sallyport::tests {
 namespace {
 
 constexpr std::size_t kPoints = 20, kRate = 100;
+constexpr auto kAtLeast = seconds(30);     // a break that is told at once lasts so long all the same
 constexpr auto kPatience = seconds(100);   // 1.5 times the default keepalive of 60 s, and a bit
 
 struct Setup {
@@ -122,6 +123,7 @@ void measure(const Setup& setup, const Fault& fault) {
   const auto told = health.first_down(hurt_at);
   if (told) row.not_good = told->first - hurt_at;
   row.note = told ? "told only by `" + told->second + "`, not by the values" : "told nothing in " + seconds_text(kPatience);
+  std::this_thread::sleep_until(hurt_at + kAtLeast);
   // Who comes now gets the retained values, as if they were live.
   const auto late = Watcher::mqtt(chain.port(2), "acme/#");
   late->wait_for_all("good", kPoints, seconds(3));
