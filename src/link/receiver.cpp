@@ -167,15 +167,17 @@ Result<void> Receiver::on_define(std::span<const std::byte> body) {
       }
       counters_.refused += refused.count;
     }
+    // The peer uses an id for another point now: what it meant goes, unless a later record of this frame names that again.
+    std::vector<std::pair<PointId, PointId>> replaced;  // ours, the peer's id
     for (std::size_t i = 0; i < remote_ids.size(); ++i) {
       const PointId known = ids_[remote_ids[i]];
       const PointId now = defined_ids_[i];
-      if (known != 0 && known - 1 != now && wire_ids_[known - 1] == remote_ids[i] + 1) {
-        const PointId old = known - 1;  // the peer uses the id for another point now
-        namespace_.remove_from(provider_, std::span(&old, 1));
-      }
+      if (known != 0 && known - 1 != now && wire_ids_[known - 1] == remote_ids[i] + 1) replaced.emplace_back(known - 1, remote_ids[i]);
       map(remote_ids[i], now);
       if (now != kNoPoint) name(now, definitions_[i].forced);
+    }
+    for (const auto& [old, id] : replaced) {
+      if (wire_ids_[old] == id + 1) namespace_.remove_from(provider_, std::span(&old, 1));
     }
     counters_.definitions += to - from;
     from = to;

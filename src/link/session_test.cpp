@@ -95,6 +95,37 @@ TEST_F(LinkSession, ResumesWithOnlyWhatChanged) {
   EXPECT_EQ(link.b.receiver.counters().resumes, 1u);
 }
 
+// Found by the simulation: the ids of removed points are used again, in one frame with the points that came back.
+TEST_F(LinkSession, KeepsAPointThatCameBackUnderAnotherIdWhileItsOldOneWasUsedAgain) {
+  const PointId a = plant.define(line, "acme/a", 1);
+  plant.define(line, "acme/b", 2);
+  link.connect();
+  link.exchange();
+  link.a.session->lost("cut");
+  link.b.session->lost("cut");
+  plant.ns.remove(line, std::span(&a, 1));
+  ASSERT_EQ(plant.define(line, "acme/new", 3), a);
+  plant.define(line, "acme/a", 4);
+  link.connect();
+  link.exchange();
+  EXPECT_EQ(dmz.dump(), plant.dump());
+  EXPECT_EQ(link.b.receiver.counters().digest_mismatches, 0u);
+}
+
+// Found by the simulation: points that went together with their route stayed at the peer until the digests differed.
+TEST_F(LinkSession, TellsOfPointsThatWentWithTheirRoute) {
+  plant.define(line, "acme/a", 1);
+  const RouteId other = plant.source("line2");
+  plant.define(other, "acme/b", 2);
+  link.connect();
+  link.exchange();
+  ASSERT_EQ(dmz.dump().size(), 2u);
+  plant.ns.remove_route(line);
+  link.run(10ms);
+  EXPECT_EQ(dmz.dump(), plant.dump());
+  EXPECT_EQ(link.b.receiver.counters().digest_mismatches, 0u);
+}
+
 TEST_F(LinkSession, ForgetsWhatARestartedPeerNoLongerHas) {
   plant.define(line, "acme/a", 1);
   plant.define(line, "acme/b", 2);

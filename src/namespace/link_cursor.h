@@ -188,7 +188,7 @@ void LinkCursor::tell_definition(Encoder& encoder, PointId id) {
   if (slot.present && allowed(slot)) {
     cursor_.told_out_of_turn(slot, im_.changes.head());
     encoder.define(id, slot, im_.table.path(slot), *im_.table.meta(slot.meta), im_.cells[slot.cell].route, im_.covered(slot));
-  } else if (slot.reused || (!slot.present && allowed(slot))) {
+  } else if (slot.reused || (!slot.present && im_.cells[slot.cell].views.test(view_))) {  // its route may be gone as well
     encoder.remove(id);
   }
 }
