@@ -38,7 +38,7 @@ class PathWatch {
     for (const Cable& cable : world_.cables()) {
       if (cable.bytes_per_second > 0) slow_until_ = world_.now();
     }
-    for (std::size_t e = 0; e < edges_.size(); ++e) follow(edges_[e], edge_works(world_.ends()[e]));
+    for (std::size_t e = 0; e < edges_.size(); ++e) follow(edges_[e], world_.ends()[e]);
     for (const auto& [pair, paths] : paths_) {
       const SimNode& consumer = world_.nodes()[pair.second];
       if (!works(consumer) || world_.now() - consumer.thawed < 200ms) continue;
@@ -54,17 +54,18 @@ class PathWatch {
 
  private:
   struct Edge {
-    bool works = true;
+    bool works = true, cable_works = true;
     MonotonicTime since{};
   };
 
   static bool works(const SimNode& node) { return node.alive && !node.frozen; }
-  bool edge_works(const SimEnd& end) const {
-    const SimNode& from = world_.nodes()[static_cast<std::size_t>(end.node)];
-    return works(from) && world_.cables()[static_cast<std::size_t>(end.cable)].works(end.direction);
-  }
-  void follow(Edge& edge, bool works_now) const {
-    if (edge.works != works_now) edge = {works_now, world_.now()};
+  // A cable that heals before a node that froze meanwhile still brings what that had sent before: no older news than that.
+  void follow(Edge& edge, const SimEnd& end) const {
+    const bool cable_works = world_.cables()[static_cast<std::size_t>(end.cable)].works(end.direction);
+    const bool works_now = cable_works && works(world_.nodes()[static_cast<std::size_t>(end.node)]);
+    if (edge.works != works_now || (cable_works && !edge.cable_works)) edge.since = world_.now();
+    edge.works = works_now;
+    edge.cable_works = cable_works;
   }
 
   void find_paths(std::size_t origin, std::size_t at, std::vector<bool>& passed, std::vector<std::size_t>& path) {
