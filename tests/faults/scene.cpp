@@ -39,14 +39,20 @@ std::size_t count_wrong(const std::map<std::string, Truth>& truth, const std::ma
   return wrong;
 }
 
-std::size_t count_backwards(const std::vector<Seen>& all, Order order) {
+std::size_t count_backwards(const std::vector<Seen>& all, Order order, std::string* example) {
   std::map<std::string, std::pair<double, std::string>> newest;
   std::size_t backwards = 0;
   for (const auto& seen : all) {
     const std::pair<double, std::string> is{std::atof(seen.value.c_str()), seen.timestamp};
     auto& was = newest.try_emplace(seen.path, is).first->second;
     // Source times are of fixed width: they compare as text.
-    if (order == Order::by_time ? is.second < was.second : is.first < was.first) ++backwards;
+    if (order == Order::by_time ? is.second < was.second : is.first < was.first) {
+      if (example != nullptr && backwards < 2) {
+        *example += seen.path + ": after " + std::to_string(was.first) + " of " + was.second + " came " + seen.value + " of " + seen.timestamp + ", " +
+                    seen.status + "\n";
+      }
+      ++backwards;
+    }
     was = is;
   }
   return backwards;

@@ -34,7 +34,8 @@ std::map<std::string, Truth> truth_of(Node& node);
 std::size_t count_wrong(const std::map<std::string, Truth>& truth, const std::map<std::string, Seen>& latest);
 
 enum class Order { by_time, by_value };     // a ramp starts again with its node; the clock may be stepped: one of both holds
-std::size_t count_backwards(const std::vector<Seen>& all, Order order);
+// `example` is told the first two of them.
+std::size_t count_backwards(const std::vector<Seen>& all, Order order, std::string* example = nullptr);
 
 // Points that a consumer was told to be good in (from, to).
 std::size_t told_good(const std::vector<Seen>& all, Clock::time_point from, Clock::time_point to);

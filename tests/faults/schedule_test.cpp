@@ -143,6 +143,8 @@ class ClockSteps : public Scene {
     ASSERT_TRUE(chain_->node(node).wait_ready()) << chain_->node(node).log();
     consumer_ = Watcher::sse(chain_->http_port());
     ASSERT_TRUE(consumer_->wait_for_all("good", points_, seconds(20))) << chain_->logs();
+    consumer_ = Watcher::sse(chain_->http_port());  // without the values of the ramp that ended with the first node
+    ASSERT_TRUE(consumer_->wait_for_all("good", points_, seconds(20))) << chain_->logs();
   }
 
   std::size_t not_good_since(Clock::time_point since) const {
@@ -200,13 +202,14 @@ class ClockSteps : public Scene {
     row.right = consumer_->until_all_good(heal_at);
     step("+0");
     row.wrong = rest_and_count_wrong();
-    row.backwards = count_backwards(consumer_->all(), Order::by_value);
+    std::string example;
+    row.backwards = count_backwards(consumer_->all(), Order::by_value, &example);
     row.note = std::to_string(false_bad) + " updates falsely not good; then hop 1 stalls while the clock is 1 h behind";
     report(row);
     EXPECT_EQ(false_bad, 0u);
     EXPECT_EQ(row.stale_good, 0u);
     EXPECT_EQ(row.wrong, 0u) << chain_->logs();
-    EXPECT_EQ(row.backwards, 0u);
+    EXPECT_EQ(row.backwards, 0u) << example;
   }
 };
 
