@@ -9,7 +9,7 @@ namespace {
 Error describe_refusal(const HttpAnswer& answer, const Proxy& proxy) {
   const std::string said =
       "the proxy answered " + std::to_string(answer.status) + (answer.reason.empty() ? "" : " '" + answer.reason + "'");
-  if (answer.status == 407) {
+  if (answer.status == 407 || answer.status == 401) {  // 401: tinyproxy, for a wrong password
     const std::string schemes = answer.header("proxy-authenticate");
     const std::string_view first = std::string_view(schemes).substr(0, schemes.find(' '));
     if (proxy.user.empty())

@@ -91,6 +91,7 @@ TEST(HttpConnect, UnderstandsWhatProxiesAnswer) {
       {"half", "HTTP/1.1 200 OK\r\nA: b\r\n", "…"},
       {"407", "HTTP/1.1 407 Auth\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n",
        "refuses user 'joe'; check the user in proxy and proxy_password_file"},
+      {"401 of tinyproxy", "HTTP/1.1 401 Unauthorized\r\n\r\n", "refuses user 'joe'"},
       {"407 with NTLM", "HTTP/1.1 407 Auth\r\nProxy-Authenticate: NTLM\r\n\r\n", "no Basic authentication"},
       {"403", "HTTP/1.1 403 Filtered\r\n\r\n", "403 'Filtered': its rules forbid"},
       {"502", "HTTP/1.1 502 Bad Gateway\r\n\r\n", "502 'Bad Gateway': it cannot reach the peer"},

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "net/pki.h"
 #include "node/test_folder.h"
@@ -147,6 +148,22 @@ TEST_F(NodeConfig, SaysWhatIsWrongWithTheWayToAPeer) {
     EXPECT_NE(all_problems().find(says), std::string::npos) << text << "\n" << all_problems();
     EXPECT_EQ(all_problems().find("geheim"), std::string::npos) << all_problems();
   }
+}
+
+TEST_F(NodeConfig, EverySampleOfTheNetworksPageIsValid) {
+  folder_->write("proxy.password", "open sesame\n");
+  std::ostringstream page;
+  page << std::ifstream(SALLYPORT_SOURCE_DIR "/docs/networks.md").rdbuf();
+  const std::string text = page.str();
+  int samples = 0;
+  for (std::size_t at = 0; (at = text.find("```toml\n", at)) != std::string::npos; ++samples) {
+    at += 8;
+    std::string sample = text.substr(at, text.find("```", at) - at);
+    if (sample.starts_with("[listen]")) sample += "[[listen.peer]]\nname = \"dmz-1\"\nreceive = [\"**\"]\n";
+    read(std::string(kHead) + kIdentity + sample);
+    EXPECT_FALSE(has_errors(problems_)) << sample << all_problems();
+  }
+  EXPECT_EQ(samples, 4);
 }
 
 TEST_F(NodeConfig, ALongHeartbeatBringsALongTimeout) {
