@@ -444,6 +444,7 @@ messages[7] = function(tree, r)
 end
 
 messages[8] = function(tree, r)
+  if r.size > 128 * 1024 then fail("more than 128 KiB") end
   local count = r:count(4096)
   for _ = 1, count do
     local from = r.at
@@ -486,11 +487,14 @@ messages[11] = one_route
 messages[14] = one_route
 
 messages[15] = function(tree, r)
-  local count = 0
+  local count, last = 0, -1
   while r.at < r.size do
     local item = tree:add(f.record, r.tvb(r.at, math.min(18, r.size - r.at)), "digest")
     show(item, f.route, r, 2)
-    item:set_text("Route " .. string.unpack("<I2", r.tvb:raw(r.at - 2, 2)))
+    local route = string.unpack("<I2", r.tvb:raw(r.at - 2, 2))
+    if route <= last then fail("routes do not ascend") end
+    last = route
+    item:set_text("Route " .. route)
     show(item, f.points, r, 8)
     show(item, f.digest, r, 8)
     count = count + 1

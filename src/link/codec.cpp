@@ -234,9 +234,15 @@ Result<Heartbeat> decode_heartbeat(std::span<const std::byte> body) {
 }
 
 void encode_hops(Bytes& out, std::span<const HopStatus> hops) {
+  std::size_t fit = 0;
+  for (std::size_t size = 16; fit < hops.size() && fit < kMaxHopEntries; ++fit) {
+    const HopStatus& hop = hops[fit];
+    size += 32 + std::min(hop.node.size(), kMaxName) + std::min(hop.link.size(), kMaxName) + std::min(hop.peer.size(), kMaxName) + std::min(hop.reason.size(), kMaxText);
+    if (size > kMaxHopsBytes) break;
+  }
   FrameWriter w(out, FrameType::hops);
-  w.varint(hops.size());
-  for (const HopStatus& hop : hops) {
+  w.varint(fit);
+  for (const HopStatus& hop : hops.first(fit)) {
     w.text(cut(hop.node, kMaxName));
     w.text(cut(hop.link, kMaxName));
     w.text(cut(hop.peer, kMaxName));
@@ -248,6 +254,7 @@ void encode_hops(Bytes& out, std::span<const HopStatus> hops) {
 }
 
 Result<std::vector<HopStatus>> decode_hops(std::span<const std::byte> body) {
+  if (body.size() > kMaxHopsBytes) return fail(ErrorCode::limit, "hops: more than " + std::to_string(kMaxHopsBytes) + " bytes");
   ByteReader in(body);
   const std::uint64_t count = in.varint();
   if (!in.ok() || count > kMaxHopEntries) return malformed("hops: more than " + std::to_string(kMaxHopEntries));
@@ -359,6 +366,7 @@ Result<std::vector<RouteDigest>> decode_route_digests(std::span<const std::byte>
     d.route = in.number<std::uint16_t>();
     d.points = in.number<std::uint64_t>();
     d.digest = in.number<std::uint64_t>();
+    if (digests.size() > 1 && d.route <= digests[digests.size() - 2].route) return malformed("route_digests: routes are not ascending");
   }
   return complete(in, std::move(digests), "route_digests");
 }

@@ -46,7 +46,7 @@ void encode(Bytes& out, const Begin& begin);
 void encode(Bytes& out, const RouteMessage& route);
 void encode(Bytes& out, const Position& position);
 void encode(Bytes& out, const Heartbeat& heartbeat);
-void encode_hops(Bytes& out, std::span<const HopStatus> hops);
+void encode_hops(Bytes& out, std::span<const HopStatus> hops);  // as many of the first as fit
 void encode_ack(Bytes& out, std::uint64_t received_bytes);
 void encode_close(Bytes& out, CloseCode code, std::string_view text);
 void encode_refresh(Bytes& out, RouteId route);

@@ -6,6 +6,7 @@ namespace sallyport::link {
 namespace {
 
 constexpr std::size_t kReadPerTurn = 512 * 1024;   // then others on the loop have their turn
+constexpr Duration kReadTime = std::chrono::milliseconds(1);   // … also when they are tiny frames, which cost more
 constexpr std::size_t kWritePerTurn = 512 * 1024;
 constexpr Duration kGoodbye = std::chrono::milliseconds(500);
 // AES-GCM is good for 2^24.5 records under one key (RFC 8446 §5.5); 2^20 records of 16 KiB at most are far from that.
@@ -45,6 +46,7 @@ void Connection::wait_writable() {
 
 void Connection::readable() {
   const auto alive = shared_from_this();
+  const MonotonicTime began = now();
   for (std::size_t total = 0; total < kReadPerTurn && session_ && session_->state() != Session::State::closed;) {
     const auto space = session_->input_space();
     const net::IoResult result = stream_->read(space);
@@ -52,6 +54,7 @@ void Connection::readable() {
     if (result.kind != net::IoResult::Kind::bytes) return end(result.reason);
     session_->received(result.size, now());
     total += result.size;
+    if (now() - began > kReadTime) break;
   }
   if (after_read) after_read();
   pump();

@@ -61,6 +61,10 @@ struct LinkStatus {
   Duration delay{0};
   std::uint64_t connects = 0;          // how often it came up
   std::uint64_t refused = 0;           // frames or points of the peer that were not allowed
+  // Connections that this side closed, by the code it gave: what the peer did wrong.
+  struct Closed {
+    std::uint64_t malformed = 0, version = 0, not_allowed = 0, timeout = 0, limit = 0;
+  } closed;
   bool synchronized = false;           // the receive side has caught up since the link came up
   bool secondary = false;              // connected to an address that is not the first of `dial`
   std::uint64_t renewals = 0;          // connections replaced by a fresh one without a break

@@ -68,6 +68,8 @@ struct Links::Impl {
       for (const auto& [other_name, other] : tunnels) {
         if (other != tunnel) other->append_hops(hops, tunnel->options().peer);
       }
+      // What others told must not push out what is known here.
+      std::ranges::stable_partition(hops, [this](const HopStatus& hop) { return hop.node == context.node; });
       tunnel->send_hops(std::move(hops));
     }
   }

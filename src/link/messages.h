@@ -19,6 +19,7 @@ inline constexpr std::size_t kFrameHeader = 5;           // u32 length of what f
 inline constexpr std::size_t kMaxFrame = kMaxValueSize + 65536;
 inline constexpr std::size_t kMaxHello = 64 * 1024;
 inline constexpr std::size_t kMaxHopEntries = 4096;
+inline constexpr std::size_t kMaxHopsBytes = 128 * 1024;  // of a hops frame's body: each node passes on what others told it
 
 enum class FrameType : std::uint8_t {
   hello = 1, route = 2, define = 3, remove = 4, changes = 5, position = 6, heartbeat = 7, hops = 8, ack = 9, close = 10,

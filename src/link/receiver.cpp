@@ -44,8 +44,8 @@ void Receiver::begin(std::uint64_t peer_incarnation, const Begin& begin) {
     held_ = {};
   }
   compare_ = Compare::idle;
-  compare_skip_ = 0;
-  compare_backoff_ = 1;
+  compare_at_ = {};
+  compare_backoff_ = kFirstCompare;
   requests_.clear();
   held_.incarnation = peer_incarnation;
   held_.view = begin.view;
@@ -67,15 +67,16 @@ Cause Receiver::local_cause() const { return {node_, link_, lost_since_, lost_wh
 RouteId Receiver::local_route_for(const RouteInfo& info) {
   for (const RouteId route : local_routes_) {
     const RouteInfo known = namespace_.route_info(route);
-    const bool taken = std::ranges::any_of(routes_, [route](const RemoteRoute& r) { return r.named && r.local == route; });
-    if (!taken && known.origin == info.origin && known.source == info.source) {
-      namespace_.set_route_info(route, info);
-      return route;
-    }
+    if (known.origin != info.origin || known.source != info.source) continue;
+    if (std::ranges::any_of(routes_, [route](const RemoteRoute& r) { return r.named && r.local == route; })) continue;
+    namespace_.set_route_info(route, info);
+    return route;
   }
   auto added = namespace_.add_route(info, provider_, false);
   if (!added) {
-    log::error("route refused", log::field("link", link_), log::field("origin", info.origin), log::field("reason", added.error().message));
+    if (counters_.routes_refused++ == 0) {  // a peer must not fill the log
+      log::error("route refused", log::field("link", link_), log::field("origin", info.origin), log::field("reason", added.error().message));
+    }
     return kNoRoute;
   }
   local_routes_.push_back(*added);
@@ -119,7 +120,7 @@ Result<void> Receiver::on_route(const RouteMessage& message) {
   const bool loop = std::ranges::find(info.hops, node_) != info.hops.end();
   info.hops.push_back(node_);
   if (loop || info.hops.size() > kMaxHops) {
-    if (!route.named) {
+    if (!route.named && counters_.routes_refused++ == 0) {
       log::warn("route refused", log::field("link", link_), log::field("origin", info.origin), log::field("source", info.source),
                 log::field("reason", loop ? "it came through this node already" : "more than 16 hops"));
     }
@@ -276,16 +277,14 @@ void Receiver::check_takeover() {
 void Receiver::compare(const Position& position) {
   const Namespace::Holding mine = namespace_.holding(provider_);
   if (mine.digest == position.digest && mine.points == position.points) {
-    compare_skip_ = 0;
-    compare_backoff_ = 1;
+    compare_backoff_ = kFirstCompare;   // but not sooner: a peer may lie every other time
     if (compare_ == Compare::asked_routes) compare_ = Compare::idle;
     return;
   }
   if (compare_ != Compare::idle) return;  // the answer is on its way
-  if (compare_skip_ > 0) {
-    --compare_skip_;
-    return;
-  }
+  const MonotonicTime now = namespace_.clock().monotonic();
+  if (now < compare_at_) return;
+  compare_at_ = now + kFirstCompare;
   compare_ = Compare::asked_routes;
   encode_ask_digests(requests_, 0);
 }
@@ -293,8 +292,8 @@ void Receiver::compare(const Position& position) {
 // A difference that is explained (points another route brings, points refused) is looked at again, but less and less often.
 void Receiver::give_up_comparing() {
   compare_ = Compare::idle;
-  compare_skip_ = compare_backoff_;
-  compare_backoff_ = std::min(compare_backoff_ * 2, 64u);
+  compare_at_ = namespace_.clock().monotonic() + compare_backoff_;
+  compare_backoff_ = std::min(compare_backoff_ * 2, kLastCompare);
 }
 
 void Receiver::on_route_digests(std::span<const RouteDigest> digests) {
@@ -302,8 +301,9 @@ void Receiver::on_route_digests(std::span<const RouteDigest> digests) {
   for (std::size_t i = 0; i < routes_.size(); ++i) {
     const RemoteRoute& route = routes_[i];
     if (!route.named || route.local == kNoRoute || route.upstream.covered || namespace_.is_blocked(route.local)) continue;
-    const auto theirs = std::ranges::find(digests, static_cast<RouteId>(i), &RouteDigest::route);
-    const RouteDigest expected = theirs == digests.end() ? RouteDigest{static_cast<RouteId>(i), 0, 0} : *theirs;
+    const auto theirs = std::ranges::lower_bound(digests, static_cast<RouteId>(i), {}, &RouteDigest::route);
+    const bool told = theirs != digests.end() && theirs->route == i;
+    const RouteDigest expected = told ? *theirs : RouteDigest{static_cast<RouteId>(i), 0, 0};
     const Namespace::Holding mine = namespace_.route_holding(route.local);
     if (mine.digest == expected.digest && mine.points == expected.points) continue;
     ++counters_.digest_mismatches;

@@ -19,6 +19,7 @@ struct ReceiverCounters {
   std::uint64_t changes = 0, definitions = 0;
   std::uint64_t refused = 0;       // points outside what we receive, over a limit, or provided by another route
   std::uint64_t unknown = 0;       // changes to points that are not mirrored here
+  std::uint64_t routes_refused = 0;  // beyond [limits] routes
   std::uint64_t full_resends = 0, resumes = 0;
   std::uint64_t digest_mismatches = 0;  // heartbeats whose digest was not ours
   std::uint64_t repaired_points = 0;    // sent again, or removed, because of one
@@ -95,10 +96,11 @@ class Receiver {
   UtcNanoseconds lost_since_ = 0;
   std::string lost_what_;
   ReceiverCounters counters_;
-  // Comparing digests.
+  // Comparing digests: narrowing down costs both sides a look at the whole table.
+  static constexpr Duration kFirstCompare = std::chrono::milliseconds(250), kLastCompare = std::chrono::seconds(16);
   enum class Compare : std::uint8_t { idle, asked_routes, asked_buckets, repairing } compare_ = Compare::idle;
-  unsigned compare_skip_ = 0;      // positions to let pass before asking again
-  unsigned compare_backoff_ = 1;
+  MonotonicTime compare_at_{};     // not before
+  Duration compare_backoff_ = kFirstCompare;
   std::vector<bool> repaired_ids_; // our ids named by the repair under way
   std::uint64_t routes_seen_ = 0;  // Namespace::route_version
   Bytes requests_;

@@ -60,6 +60,7 @@ void Session::close(CloseCode code, const std::string& text) {
   if (state_ == State::closed) return;
   hops_.clear();
   encode_close(control_, code, text);
+  closed_with_ = code;
   end(text);
   more_ = true;
 }
@@ -160,6 +161,7 @@ Result<void> Session::handle(const Frame& frame, MonotonicTime now) {
     if (frame.type != FrameType::hello) return fail(ErrorCode::malformed, "the first frame is no hello");
     return handle_hello(frame, now);
   }
+  if (auto ok = budget_.admit(frame, sent_bytes_, now); !ok) return ok;
   switch (frame.type) {
     case FrameType::hello: return fail(ErrorCode::malformed, "a second hello");
     case FrameType::close: return handle_close(frame);
@@ -277,6 +279,7 @@ Result<void> Session::handle_hello(const Frame& frame, MonotonicTime now) {
   peer_hello_ = std::move(*hello);
   heartbeat_ = std::min(heartbeat_, peer_hello_.heartbeat);
   timeout_ = std::min(timeout_, peer_hello_.timeout);
+  budget_ = PeerBudget(std::min(heartbeat_, timeout_ / 4));
   state_ = State::running;
   last_fresh_ = now;
   next_heartbeat_ = now;
@@ -371,8 +374,10 @@ void Session::fill(Bytes& out, MonotonicTime now) {
       if (begun_ && received_bytes_ != acknowledged_bytes_) put_ack(out);
       next_heartbeat_ = now + std::min(heartbeat_, timeout_ / 4);
     }
-    out.insert(out.end(), hops_.begin(), hops_.end());
-    hops_.clear();
+    if (!hops_.empty() && hops_allowance_.afford(hops_cost(hops_.size()), now)) {  // else with a later heartbeat
+      out.insert(out.end(), hops_.begin(), hops_.end());
+      hops_.clear();
+    }
     if (ack_wanted_ && now >= ack_due_) put_ack(out);
     if (sender_) {
       const std::size_t control_end = out.size();

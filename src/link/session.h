@@ -14,6 +14,7 @@
 
 #include "link/codec.h"
 #include "link/messages.h"
+#include "link/peer_budget.h"
 #include "link/receiver.h"
 #include "link/sender.h"
 
@@ -64,6 +65,7 @@ class Session {
   bool up() const { return state_ == State::running; }
   const std::string& reason() const { return reason_; }   // why closed
   bool refused_by_peer() const { return refused_by_peer_; }
+  std::optional<CloseCode> closed_with() const { return closed_with_; }   // what this side said when it closed
   Duration delay() const { return delay_; }               // one way
   Duration timeout() const { return timeout_; }
   std::uint64_t received_bytes() const { return received_bytes_; }
@@ -108,6 +110,8 @@ class Session {
   Hello peer_hello_;
   std::unique_ptr<Sender> sender_;
   SenderCounters sent_;                // of the sender that was
+  PeerBudget budget_{Duration(0)};     // from the hellos on: what the peer may ask of us
+  std::optional<CloseCode> closed_with_;
   bool begun_ = false;                 // the peer's begin frame came
 
   Bytes input_;
@@ -115,6 +119,7 @@ class Session {
   std::size_t progress_mark_ = 0;
   Bytes control_;                      // to be sent before anything else
   Bytes hops_;
+  Allowance hops_allowance_ = own_hops();
   bool more_ = true;
 
   MonotonicTime started_, last_heard_, last_fresh_, next_heartbeat_, ack_due_;

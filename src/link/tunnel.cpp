@@ -220,7 +220,22 @@ void Tunnel::account(const Connection& connection) {
   sent_before_.definitions += session->sent().definitions;
 }
 
+void Tunnel::count_closing(const Connection& connection) {
+  if (connection.session() == nullptr) return;
+  switch (connection.session()->closed_with().value_or(CloseCode::normal)) {
+    case CloseCode::malformed: ++closed_.malformed; break;
+    case CloseCode::version: ++closed_.version; break;
+    case CloseCode::not_allowed: ++closed_.not_allowed; break;
+    case CloseCode::timeout: ++closed_.timeout; break;
+    case CloseCode::limit: ++closed_.limit; break;
+    case CloseCode::normal:
+    case CloseCode::replaced:
+    case CloseCode::reconfigured: break;
+  }
+}
+
 void Tunnel::connection_ended(const std::shared_ptr<Connection>& connection, const std::string& reason, bool refused) {
+  count_closing(*connection);
   if (connection == candidate_) {
     std::exchange(candidate_, nullptr)->drop();
     if (dials()) renewal_failed(reason);
@@ -299,7 +314,8 @@ LinkStatus Tunnel::status() const {
   status.receive.changes = received.changes;
   status.receive.definitions = received.definitions;
   status.receive.dropped = received.unknown;
-  status.refused = received.refused;
+  status.refused = received.refused + received.routes_refused;
+  status.closed = closed_;
   status.send.changes = sent_before_.changes;
   status.send.definitions = sent_before_.definitions;
   status.connects = connects_;

@@ -59,6 +59,7 @@ class Tunnel {
   void came_up(const std::shared_ptr<Connection>& connection);
   void connection_ended(const std::shared_ptr<Connection>& connection, const std::string& reason, bool refused);
   void lost(const std::string& reason, bool refused);
+  void count_closing(const Connection& connection);
   bool take_over();
   void retire(std::shared_ptr<Connection> old);
   void account(const Connection& connection);
@@ -84,6 +85,7 @@ class Tunnel {
   LinkState state_ = LinkState::down;
   UtcNanoseconds since_ = 0;
   std::string reason_;
+  LinkStatus::Closed closed_;
   std::uint64_t connects_ = 0, renewals_ = 0, key_updates_before_ = 0;
   SenderCounters sent_before_;               // of ended sessions
   std::uint64_t sent_bytes_before_ = 0, received_bytes_before_ = 0;

@@ -59,6 +59,14 @@ void write_link(JsonWriter& json, const link::LinkStatus& link) {
   json.field("delay_us", microseconds(link.delay));
   json.field("connects", link.connects);
   json.field("refused", link.refused);
+  json.key("closed");
+  json.begin_object();
+  json.field("malformed", link.closed.malformed);
+  json.field("version", link.closed.version);
+  json.field("not_allowed", link.closed.not_allowed);
+  json.field("timeout", link.closed.timeout);
+  json.field("limit", link.closed.limit);
+  json.end_object();
   json.field("synchronized", link.synchronized);
   json.field("secondary", link.secondary);
   json.field("renewals", link.renewals);

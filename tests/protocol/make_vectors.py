@@ -384,6 +384,7 @@ bad("stale_changes: reserved value code", "receiving", "stale_changes", u8(3 << 
 bad("position: unknown flags", "receiving", "position", u8(8) + varint(1) + varint(1))
 bad("position: varint of 11 bytes", "receiving", "position", u8(0) + b"\xff" * 10 + u8(1) + varint(1))
 bad("position: caught up without a digest", "receiving", "position", u8(2) + varint(1) + varint(1))
+bad("route_digests: routes that do not ascend", "receiving", "route_digests", (u16(2) + u64(1) + u64(1)) * 2)
 bad("route_digests: half an entry", "receiving", "route_digests", u16(1) + u64(1))
 bad("bucket_digests: 1023 of them", "receiving", "bucket_digests", u16(1) + u64(0) * 1023)
 bad("repaired: a byte too many", "receiving", "repaired", u16(1) + bits([]) + u8(0))
