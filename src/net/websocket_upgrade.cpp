@@ -33,7 +33,8 @@ Error describe_refusal(const HttpAnswer& answer) {
                            (answer.reason.empty() ? "" : " '" + answer.reason + "'") +
                            " instead of switching to WebSocket";
   if (answer.status >= 500)
-    return {ErrorCode::unavailable, said + ": it cannot reach the node behind it; is that running?"};
+    return {ErrorCode::unavailable,
+            said + ": it cannot reach the node behind it; is that running, with websocket = true in its [listen]?"};
   if (answer.status / 100 == 3)
     return {
         ErrorCode::refused,

@@ -126,7 +126,7 @@ TEST_F(Proxies, AWrongPathOrANodeWithoutTheSettingIsSaid) {
   start_plant(at_proxy(), "websocket = \"/elsewhere\"\n");
   EXPECT_TRUE(fails_with("the web server answered 404 'Not Found' instead of switching to WebSocket"));
   start_plant(at_proxy(), "websocket = \"/sallyport\"\n");
-  EXPECT_TRUE(fails_with("websocket"));
+  EXPECT_TRUE(fails_with("is that running, with websocket = true in its [listen]?"));
 }
 
 TEST_F(Proxies, AllOfItTogether) {
