@@ -6,7 +6,7 @@ BUILD := build/$(PRESET)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help demo test soak reliability test-asan test-tsan build setup lint format format-check clean
+.PHONY: help demo test mutate soak reliability test-asan test-tsan build setup lint format format-check clean
 
 help:
 	@echo 'make demo     set up, build, run plant -> DMZ -> AI on this machine, pull the cable, show that it heals'
@@ -15,6 +15,7 @@ help:
 	@echo 'make reliability   measure docs/reliability.md anew, Mosquitto chain included; takes half an hour'
 	@echo 'make build    build/release/sallyport'
 	@echo 'make lint     clang-tidy over everything; make format rewrites the sources with clang-format'
+	@echo 'make mutate   break the link on purpose in many ways; the simulation finds each'
 	@echo 'make test-asan, make test-tsan   the unit tests under the sanitizers'
 	@echo 'PRESET=dev and JOBS=4 work with each'
 
@@ -49,6 +50,11 @@ soak: faults
 
 reliability: faults
 	@SALLYPORT_BUILD=$(BUILD) scripts/reliability
+
+# Breaks the link on purpose, in many ways, and shows that the simulation finds each.
+mutate:
+	@scripts/setup test
+	@scripts/mutate --jobs $(JOBS)
 
 # Tests of whole processes are left out: their time bounds are those of the real program.
 test-asan:

@@ -1,7 +1,9 @@
-// Runs the nodes, their links and their consumers on the virtual clock.
+// Runs the nodes and their links on the virtual clock.
 #include "world.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <utility>
 
 namespace sallyport::sim {
 namespace {
@@ -10,6 +12,8 @@ using namespace std::chrono_literals;
 
 const std::vector<std::string> kAll{"**"};
 constexpr Duration kDialTimeout = 5s;
+constexpr Duration kLazyTurn = 50ms;
+constexpr Duration kRetirement = 2s;    // as in Tunnel
 
 std::string seconds(Duration d) {
   char text[32];
@@ -25,370 +29,379 @@ World::World(const Shape& shape, std::uint64_t seed, bool trace) : random_(seed)
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     nodes_[i].name = "n" + std::to_string(i);
     nodes_[i].clock = std::make_unique<NodeClock>(clock_);
+    nodes_[i].consumers.resize(random_() % 4 == 0 ? 2 : 1);
   }
-  for (const int origin : shape.origins) {
-    SimSource source;
-    source.name = "s";
+  for (const std::vector<int>& readers : shape.devices) {
+    Device device{"d" + std::to_string(devices_.size()), readers, {}};
     for (int p = 0; p < shape.points; ++p) {
-      const std::string path = nodes_[static_cast<std::size_t>(origin)].name + "/area" + std::to_string(p % 3) + "/p" + std::to_string(p);
-      source.points[path] = Truth{{{status::kGood, 1}}, true};
-      origin_of_[path] = {origin, 0};
+      const std::string path = device.name + "/area" + std::to_string(p % 3) + "/p" + std::to_string(p);
+      device.points[path] = Truth{{{status::kGood, 1, now()}}, true};
+      device_of_[path] = devices_.size();
     }
-    nodes_[static_cast<std::size_t>(origin)].sources.push_back(std::move(source));
+    for (const int reader : readers) {
+      SimSource source;
+      source.device = devices_.size();
+      if (readers.size() > 1) source.lag = 10ms * (random_() % 10);
+      node_at(reader).sources.push_back(std::move(source));
+    }
+    devices_.push_back(std::move(device));
   }
   for (const Shape::Link& l : shape.links) {
-    const int cable = static_cast<int>(cables_.size());
-    cables_.emplace_back();
     const int a = static_cast<int>(ends_.size());
     SimEnd dialler, listener;
     dialler.node = listener.peer = l.dialler;
     dialler.peer = listener.node = l.listener;
     dialler.other = a + 1;
     listener.other = a;
-    dialler.cable = listener.cable = cable;
+    dialler.cable = listener.cable = static_cast<int>(cables_.size());
     dialler.direction = 0;
     listener.direction = 1;
     dialler.dials = true;
     dialler.sends = listener.receives = l.forward;
     dialler.receives = listener.sends = l.backward;
-    nodes_[static_cast<std::size_t>(l.dialler)].ends.push_back(a);
-    nodes_[static_cast<std::size_t>(l.listener)].ends.push_back(a + 1);
+    dialler.rank = listener.rank = l.rank;
+    dialler.use = listener.use = l.use;
+    dialler.enabled = listener.enabled = l.use != Shape::Link::Use::after;
+    node_at(l.dialler).ends.push_back(a);
+    node_at(l.listener).ends.push_back(a + 1);
     ends_.push_back(std::move(dialler));
     ends_.push_back(std::move(listener));
+    cables_.emplace_back();
   }
-  for (std::size_t i = 0; i < nodes_.size(); ++i) boot(nodes_[i], static_cast<int>(i));
+  for (int i = 0; i < shape.nodes; ++i) boot(i);
 }
 
 void World::note(const std::string& what) {
   if (trace_) std::printf("%s  %s\n", seconds(now() - began_).c_str(), what.c_str());
 }
 
-void World::fail(const std::string& what) {
+void World::fail(std::string_view invariant, const std::string& what) {
   if (failure_) return;
-  failure_ = "at " + seconds(now() - began_) + ": " + what;
-  note("FAILED: " + what);
+  failure_ = "'" + std::string(invariant) + "' at " + seconds(now() - began_) + ": " + what;
+  note("FAILED " + *failure_);
+}
+
+bool World::everything_up() const {
+  return std::ranges::all_of(nodes_, [](const SimNode& n) { return n.alive && !n.frozen && std::ranges::all_of(n.sources, &SimSource::live); });
+}
+
+void World::step(Duration by) {
+  clock_.advance(by);
+  ++steps_;
+  const bool lazy_turn = (now() - began_) % kLazyTurn < by;
+  for (SimNode& node : nodes_) {
+    if (!node.alive || node.frozen) continue;
+    for (SimSource& source : node.sources) deliver(node, source);
+    for (const int e : node.ends) run_end(end_at(e));
+    for (SimConsumer& consumer : node.consumers) {
+      if (!consumer.lazy) consume(node, consumer, 256, 1000);
+      else if (lazy_turn) consume(node, consumer, 2, 1);
+    }
+  }
 }
 
 // --- Nodes -------------------------------------------------------------------------------------------------------------
 
-void World::boot(SimNode& node, int index) {
+void World::boot(int index) {
+  SimNode& node = node_at(index);
   node.alive = true;
   node.frozen = false;
   node.thawed = now();
   node.incarnation = ++incarnations_;
-  node.seen.clear();
+  node.clock->boot(1s * (1 + random_() % 1'000'000), static_cast<int>(random_() % 400) - 200);
   node.ns = std::make_unique<Namespace>(*node.clock, NamespaceLimits{.max_points = 4096, .ring_entries = 32, .max_routes = 512});
   for (SimSource& source : node.sources) {
-    source.route = *node.ns->add_route({node.name, source.name, {node.name}}, 0, false);
+    const std::string& device = devices_[source.device].name;
+    source.route = *node.ns->add_route({node.name, device, {node.name}}, 0, false);
     source.ids.clear();
-    for (auto& [path, truth] : source.points) {
-      if (truth.exists) define(node, source, path);
-    }
+    source.late.clear();
+    read_all(node, source);
     if (source.live) node.ns->set_complete(source.route);
-    else node.ns->cover(source.route, status::kBadNoCommunication, {node.name, source.name, 1, "source lost"});
+    else node.ns->cover(source.route, status::kBadNoCommunication, {node.name, device, 1, "source lost"});
   }
   for (const int e : node.ends) {
-    SimEnd& end = ends_[static_cast<std::size_t>(e)];
-    end.receiver = std::make_unique<link::Receiver>(*node.ns, node.name, "to-" + nodes_[static_cast<std::size_t>(end.peer)].name,
-                                                    *Patterns::parse(end.receives ? kAll : std::vector<std::string>{}), status::kBadNoCommunication, 4096);
+    SimEnd& end = end_at(e);
+    if (end.enabled) make_receiver(end);
     end.next_dial = now();
     end.failures = 0;
   }
-  node.consumer = std::make_unique<Subscription>(*node.ns, SubscriptionOptions{.patterns = *Patterns::parse(kAll)}, [] {});
-  static_cast<void>(index);
+  for (std::size_t i = 0; i < node.consumers.size(); ++i) {
+    node.consumers[i].subscription = std::make_unique<Subscription>(*node.ns, SubscriptionOptions{.patterns = *Patterns::parse(kAll)}, [] {});
+    node.consumers[i].lazy = i > 0;
+    node.consumers[i].seen.clear();
+  }
+}
+
+void World::make_receiver(SimEnd& end) {
+  SimNode& node = node_at(end.node);
+  end.receiver = std::make_unique<link::Receiver>(*node.ns, node.name, "to-" + node_at(end.peer).name,
+                                                  *Patterns::parse(end.receives ? kAll : std::vector<std::string>{}), status::kBadNoCommunication, 4096,
+                                                  end.rank);
 }
 
 void World::kill(int index) {
-  SimNode& node = nodes_[static_cast<std::size_t>(index)];
+  SimNode& node = node_at(index);
   if (!node.alive) return;
   note("kill " + node.name);
   node.alive = false;
-  node.consumer.reset();
+  for (SimConsumer& consumer : node.consumers) consumer.subscription.reset();
   for (const int e : node.ends) {
-    SimEnd& end = ends_[static_cast<std::size_t>(e)];
-    if (end.wire) end.wire->close(end.direction, now(), cables_[static_cast<std::size_t>(end.cable)]);
-    end.wire.reset();
-    end.session.reset();
+    SimEnd& end = end_at(e);
+    for (auto* connection : {&end.in_use, &end.candidate}) {
+      if (*connection) (*connection)->wire->close(end.direction, now(), cable_of(end));
+      connection->reset();
+    }
+    for (const SimEnd::Incoming& incoming : end.incoming) incoming.wire->close(end.direction, now(), cable_of(end));
+    end.incoming.clear();
+    if (end.retired) end.retired->close(end.direction, now(), cable_of(end));
+    end.retired.reset();
     end.receiver.reset();
   }
   node.ns.reset();
 }
 
 void World::start(int index) {
-  SimNode& node = nodes_[static_cast<std::size_t>(index)];
-  if (node.alive) return;
-  note("start " + node.name);
-  boot(node, index);
+  if (node_at(index).alive) return;
+  note("start " + node_at(index).name);
+  boot(index);
+}
+
+void World::freeze(int index) {
+  SimNode& node = node_at(index);
+  if (!node.alive || node.frozen) return;
+  note("freeze " + node.name);
+  node.frozen = true;
 }
 
 void World::thaw(int index) {
-  SimNode& node = nodes_[static_cast<std::size_t>(index)];
+  SimNode& node = node_at(index);
   if (!node.frozen) return;
   note("thaw " + node.name);
   node.frozen = false;
   node.thawed = now();
+  if (!node.alive) return;
+  for (SimSource& source : node.sources) {
+    if (source.live) read_all(node, source);
+  }
 }
 
 void World::reset(int cable) {
+  note("cable " + std::to_string(cable) + " reset");
   for (SimEnd& end : ends_) {
-    if (end.cable == cable && end.session) hang_up(end, "connection reset");
+    if (end.cable == cable) lose(end, "connection reset");
   }
 }
 
-void World::step(Duration by) {
-  clock_.advance(by);
-  for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    if (nodes_[i].alive && !nodes_[i].frozen) run_node(nodes_[i], static_cast<int>(i));
-  }
+void World::step_clock(int index, std::int64_t nanoseconds) {
+  note("UTC of " + node_at(index).name + " steps by " + std::to_string(nanoseconds / 1'000'000'000) + " s");
+  node_at(index).clock->step(nanoseconds);
 }
 
-void World::run_node(SimNode& node, int) {
-  for (const int e : node.ends) run_end(ends_[static_cast<std::size_t>(e)]);
-  consume(node);
+void World::set_enabled(SimEnd& end, bool enabled) {
+  if (end.enabled == enabled) return;
+  end.enabled = enabled;
+  if (!node_at(end.node).alive) return;
+  if (enabled) {
+    make_receiver(end);
+    end.next_dial = now();
+    return;
+  }
+  hang_up(end, std::move(end.candidate), "removed");
+  lose(end, "removed");
+  end.incoming.clear();
+  end.receiver.reset();
+}
+
+void World::insert_node(bool new_links_first) {
+  note(std::string("a node is inserted, its links ") + (new_links_first ? "first" : "last"));
+  for (const bool adding : {new_links_first, !new_links_first}) {
+    for (SimEnd& end : ends_) {
+      if (end.use == (adding ? Shape::Link::Use::after : Shape::Link::Use::before)) set_enabled(end, adding);
+    }
+  }
 }
 
 // --- Links -------------------------------------------------------------------------------------------------------------
 
 void World::open(SimEnd& end, std::shared_ptr<Wire> wire) {
-  SimNode& node = nodes_[static_cast<std::size_t>(end.node)];
+  SimNode& node = node_at(end.node);
   link::SessionOptions options;
   options.node = node.name;
-  options.peer = nodes_[static_cast<std::size_t>(end.peer)].name;
+  options.peer = node_at(end.peer).name;
   options.incarnation = node.incarnation;
   if (end.sends) options.send_texts = kAll;
   if (end.receives) options.receive_texts = kAll;
   options.send = *Patterns::parse(options.send_texts);
-  end.wire = std::move(wire);
-  end.session = std::make_unique<link::Session>(*node.ns, *end.receiver, options, now(), [woken = end.woken] { *woken = true; });
-  *end.woken = true;
+  if (end.session() != nullptr && end.session()->sender() != nullptr) options.first_window = end.session()->sender()->window().window();
+  auto connection = std::make_unique<SimConnection>();
+  connection->wire = std::move(wire);
+  connection->session = std::make_unique<link::Session>(*node.ns, *end.receiver, options, node.clock->monotonic(),
+                                                        [woken = connection->woken] { *woken = true; });
+  hang_up(end, std::move(end.candidate), "another candidate");
+  (end.in_use ? end.candidate : end.in_use) = std::move(connection);
 }
 
 void World::dial(SimEnd& end) {
-  const SimNode& peer = nodes_[static_cast<std::size_t>(end.peer)];
-  SimEnd& other = ends_[static_cast<std::size_t>(end.other)];
-  const Cable& cable = cables_[static_cast<std::size_t>(end.cable)];
+  const SimNode& peer = node_at(end.peer);
+  SimEnd& other = end_at(end.other);
+  const Cable& cable = cable_of(end);
   if (!cable.whole() || peer.frozen) {
     end.next_dial = now() + kDialTimeout;     // nothing comes back
-  } else if (!peer.alive) {
+  } else if (!peer.alive || !other.enabled) {
     const Duration wait = 100ms * (1 << std::min(end.failures++, 6u));
     end.next_dial = now() + std::min<Duration>(wait, 5s) * (50 + static_cast<int>(random_() % 50)) / 100;
   } else {
     end.failures = 0;
     auto wire = std::make_shared<Wire>();
-    if (other.session) hang_up(other, "replaced by a newer connection");
+    const Duration late = random_() % 4 == 0 ? Duration(1ms * (random_() % 500)) : Duration(0);  // the listener is busy
+    other.incoming.push_back({now() + cable.delay + late, wire});
+    if (ghosts && random_() % 8 == 0) send_ghost(end);
     open(end, wire);
-    open(other, wire);
   }
 }
 
-void World::hang_up(SimEnd& end, const std::string& reason) {
-  if (end.session) {
-    end.session->lost(reason);
-    note(nodes_[static_cast<std::size_t>(end.node)].name + " loses " + nodes_[static_cast<std::size_t>(end.peer)].name + ": " + end.session->reason());
+// A connection that the dialler has given up already reaches the listener later, perhaps after the one it dialled next.
+void World::send_ghost(SimEnd& end) {
+  SimNode& node = node_at(end.node);
+  auto wire = std::make_shared<Wire>();
+  link::Hello hello;
+  hello.node = node.name;
+  hello.incarnation = node.incarnation;
+  hello.heartbeat = 1s;
+  hello.timeout = 3s;
+  if (end.sends) hello.send = kAll;
+  if (end.receives) hello.receive = kAll;
+  hello.held = end.receiver->held();
+  Bytes bytes;
+  link::encode(bytes, hello);
+  wire->write(end.direction, bytes, cable_of(end), now());
+  wire->close(end.direction, now(), cable_of(end));
+  end_at(end.other).incoming.push_back({now() + cable_of(end).delay + 1ms * (random_() % 2000), wire, true});
+}
+
+void World::renew(int cable) {
+  for (SimEnd& end : ends_) {
+    const SimNode& node = node_at(end.node);
+    if (end.cable == cable && end.dials && end.enabled && node.alive && !node.frozen && end.session() != nullptr && end.session()->up() && !end.candidate) {
+      note(node.name + " dials " + node_at(end.peer).name + " anew");
+      dial(end);
+    }
   }
-  if (end.wire) end.wire->close(end.direction, now(), cables_[static_cast<std::size_t>(end.cable)]);
-  end.session.reset();
-  end.wire.reset();
+}
+
+void World::accept(SimEnd& end) {
+  if (!cable_of(end).whole()) return;
+  for (std::size_t i = 0; i < end.incoming.size();) {
+    if (end.incoming[i].at > now()) {
+      ++i;
+      continue;
+    }
+    const auto wire = end.incoming[i].wire;
+    if (end.incoming[i].ghost) end.misled = end_at(end.other).misled = now();
+    end.incoming.erase(end.incoming.begin() + static_cast<std::ptrdiff_t>(i));
+    open(end, wire);
+  }
+}
+
+void World::hang_up(SimEnd& end, std::unique_ptr<SimConnection> connection, const std::string& reason) {
+  if (!connection) return;
+  connection->session->lost(reason);
+  connection->wire->close(end.direction, now(), cable_of(end));
+}
+
+// The connection in use is gone. A candidate simply begins, as if it were the first.
+void World::lose(SimEnd& end, std::string reason) {
+  if (!end.in_use) return;
+  end.in_use->session->lost(reason);
+  note(node_at(end.node).name + " loses " + node_at(end.peer).name + ": " + end.in_use->session->reason());
+  hang_up(end, std::move(end.in_use), reason);
+  end.receiver->lost(reason);
+  end.in_use = std::move(end.candidate);
   end.next_dial = now() + 50ms + 1ms * (random_() % 100);
 }
 
-void World::run_end(SimEnd& end) {
-  if (!end.session) {
-    if (end.dials && now() >= end.next_dial) dial(end);
-    if (!end.session) return;
+// Only now is the old connection left: nothing is lost when the peer's table is the same.
+void World::take_over(SimEnd& end) {
+  const std::unique_ptr<SimConnection> old = std::exchange(end.in_use, std::move(end.candidate));
+  const std::string who = node_at(end.node).name;
+  if (end.in_use->session->succeed(*old->session)) {
+    note(who + " goes on with " + node_at(end.peer).name + " over a new connection");
+    if (end.retired) end.retired->close(end.direction, now(), cable_of(end));
+    end.retired = old->wire;
+    end.retired_until = now() + kRetirement;
+  } else {
+    note(who + " sees that " + node_at(end.peer).name + " is another one");
+    old->wire->close(end.direction, now(), cable_of(end));
   }
-  const Cable& cable = cables_[static_cast<std::size_t>(end.cable)];
-  const int incoming = 1 - end.direction;
+}
+
+void World::read(SimEnd& end, SimConnection& connection) {
+  const MonotonicTime node_now = node_at(end.node).clock->monotonic();
+  link::Session& session = *connection.session;
   Bytes bytes;
-  bool arrived = false;
-  while (end.session->state() != link::Session::State::closed && end.wire->read(incoming, cable, now(), bytes)) {
-    arrived = true;
-    for (std::size_t at = 0; at < bytes.size() && end.session->state() != link::Session::State::closed;) {
-      const auto space = end.session->input_space();
+  while (session.state() != link::Session::State::closed && connection.wire->read(1 - end.direction, cable_of(end), now(), bytes)) {
+    *connection.woken = true;
+    for (std::size_t at = 0; at < bytes.size() && session.state() != link::Session::State::closed;) {
+      const auto space = session.input_space();
       const std::size_t n = std::min(space.size(), bytes.size() - at);
       std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(at), n, space.begin());
-      end.session->received(n, now());
+      session.received(n, node_now);
       at += n;
     }
   }
-  if (end.wire->heard_close(incoming, cable, now()) && end.session->state() != link::Session::State::closed) return hang_up(end, "closed by peer");
-  end.session->tick(now());
-  const bool due = *end.woken || arrived || end.session->more() || now() >= end.session->next_tick();
-  *end.woken = false;
-  for (int i = 0; due && i < 64 && end.wire->room(end.direction) > 0; ++i) {
+}
+
+void World::write(SimEnd& end, SimConnection& connection) {
+  const MonotonicTime node_now = node_at(end.node).clock->monotonic();
+  Bytes bytes;
+  for (int i = 0; i < 64 && connection.wire->room(end.direction) > 0; ++i) {
     bytes.clear();
-    end.session->fill(bytes, now());
-    if (bytes.empty() && !end.session->more()) break;
-    if (!bytes.empty()) end.wire->write(end.direction, bytes, cable, now());
+    connection.session->fill(bytes, node_now);
+    if (bytes.empty() && !connection.session->more()) break;
+    if (!bytes.empty()) connection.wire->write(end.direction, bytes, cable_of(end), now());
   }
-  if (end.session->more()) *end.woken = true;
-  if (end.wire->queued(end.direction) > Wire::kBuffer + 2 * 65536) fail("more than the kernel's buffer was written");
-  if (end.session->state() == link::Session::State::closed) hang_up(end, end.session->reason());
+  if (connection.wire->queued(end.direction) > Wire::kBuffer + 2 * 65536) fail("bounded", "more than the kernel's buffer was written");
 }
 
-// --- Consumers ---------------------------------------------------------------------------------------------------------
+// false: it has ended.
+bool World::run(SimEnd& end, SimConnection& connection) {
+  link::Session& session = *connection.session;
+  session.on_running = [this, &end, &connection] {
+    connection.came_up = true;
+    if (&connection == end.candidate.get()) take_over(end);
+    else note(node_at(end.node).name + " is connected to " + node_at(end.peer).name);
+  };
+  read(end, connection);
+  if (connection.wire->heard_close(1 - end.direction, cable_of(end), now())) session.lost("closed by peer");
+  const MonotonicTime node_now = node_at(end.node).clock->monotonic();
+  session.tick(node_now);
+  const bool due = *connection.woken || session.more() || node_now >= session.next_tick();
+  *connection.woken = false;
+  if (due) write(end, connection);
+  if (session.more()) *connection.woken = true;
+  return session.state() != link::Session::State::closed;
+}
 
-void World::consume(SimNode& node) {
-  Batch batch;
-  for (int i = 0; i < 1000; ++i) {
-    batch.clear();
-    node.consumer->pull(batch, 256);
-    for (const Update& update : batch.updates) {
-      const std::string path(batch.path(update));
-      if (update.kind == UpdateKind::removed) node.seen.erase(path);
-      else check_update(node, path, update);
-    }
-    if (batch.updates.empty() && !batch.more) return;
+void World::run_end(SimEnd& end) {
+  if (!end.enabled) return;
+  if (end.retired && now() >= end.retired_until) std::exchange(end.retired, nullptr)->close(end.direction, now(), cable_of(end));
+  accept(end);
+  if (!end.in_use && end.dials && now() >= end.next_dial) dial(end);
+  if (end.in_use && !run(end, *end.in_use)) lose(end, end.in_use->session->reason());
+  if (SimConnection* candidate = end.candidate.get(); candidate != nullptr && !run(end, *candidate)) {
+    if (candidate == end.in_use.get()) lose(end, end.in_use->session->reason());
+    else hang_up(end, std::move(end.candidate), "");
   }
-  fail(node.name + ": a consumer never reaches the end of what there is to read");
+  if (end.in_use) check_end(end);
 }
 
-void World::check_update(SimNode& node, const std::string& path, const Update& update) {
-  const auto origin = origin_of_.find(path);
-  if (origin == origin_of_.end()) return fail(node.name + " shows a point that nobody has: " + path);
-  const Truth& truth = nodes_[static_cast<std::size_t>(origin->second.first)].sources[origin->second.second].points.at(path);
-  const double value = update.value.float64();
-  const auto number = static_cast<std::size_t>(value);
-  if (value < 0 || number >= truth.said.size()) return fail(node.name + " " + path + ": a value that was never said");
-  if (update.underlying != truth.said[number].status || update.source_time != truth.said[number].time) {
-    return fail(node.name + " " + path + ": value, status and time do not belong together");
+void World::check_end(SimEnd& end) {
+  if (const std::uint64_t mismatches = end.receiver->counters().digest_mismatches; mismatches != std::exchange(end.mismatches, mismatches) && mismatches > 0) {
+    note(node_at(end.node).name + " repairs what came from " + node_at(end.peer).name);
   }
-  if (quality_of(update.status) < quality_of(truth.said[number].status)) return fail(node.name + " " + path + ": better than the origin says");
-  Seen& seen = node.seen[path];
-  if (value < seen.value) {
-    return fail(node.name + " " + path + ": backwards from " + std::to_string(seen.value) + " to " + std::to_string(value));
+  if (const link::Sender* sender = end.session()->sender()) {
+    end.widest = sender->window().in_flight() == 0 ? 0 : std::max(end.widest, sender->window().window());
   }
-  seen = {value, update.status, update.underlying};
-}
-
-// --- Sources -----------------------------------------------------------------------------------------------------------
-
-void World::define(SimNode& node, SimSource& source, const std::string& path) {
-  const Truth& truth = source.points[path];
-  Meta meta;
-  meta.type = Type::float64;
-  meta.burst = std::hash<std::string>()(path) % 4 == 0 ? 3 : 0;
-  const Definition d{path, &meta, {kNoPoint, truth.said.back().status, truth.said.back().time, Value::from(truth.value())}, !source.live};
-  PointId id = kNoPoint;
-  node.ns->define(source.route, std::span(&d, 1), std::span(&id, 1));
-  source.ids[path] = id;
-}
-
-void World::change_some(int index, std::size_t which, int count) {
-  SimNode& node = nodes_[static_cast<std::size_t>(index)];
-  SimSource& source = node.sources[which];
-  if (!node.alive || node.frozen || !source.live || source.points.empty()) return;
-  std::vector<Change> changes;
-  for (int i = 0; i < count; ++i) {
-    auto at = std::next(source.points.begin(), static_cast<std::ptrdiff_t>(random_() % source.points.size()));
-    Truth& truth = at->second;
-    if (!truth.exists) continue;
-    const Status status = random_() % 8 == 0 ? 0x80A90000u : random_() % 8 == 0 ? 0x40920000u : status::kGood;
-    // Source times of a point grow even when its node's clock steps back: sources do that themselves or not at all.
-    const UtcNanoseconds time = std::max(node.clock->utc(), truth.said.back().time + 1);
-    truth.said.push_back({status, time});
-    changes.push_back({source.ids[at->first], status, time, Value::from(truth.value())});
-  }
-  node.ns->apply(source.route, changes);
-}
-
-void World::remove_one(int index, std::size_t which) {
-  SimNode& node = nodes_[static_cast<std::size_t>(index)];
-  SimSource& source = node.sources[which];
-  if (!node.alive || node.frozen || source.ids.empty()) return;
-  const auto at = std::next(source.ids.begin(), static_cast<std::ptrdiff_t>(random_() % source.ids.size()));
-  note(node.name + " removes " + at->first);
-  source.points[at->first].exists = false;
-  node.ns->remove(source.route, std::span(&at->second, 1));
-  source.ids.erase(at);
-}
-
-void World::add_one(int index, std::size_t which) {
-  SimNode& node = nodes_[static_cast<std::size_t>(index)];
-  SimSource& source = node.sources[which];
-  if (!node.alive || node.frozen || !source.live) return;
-  std::string path = node.name + "/new/p" + std::to_string(++made_);
-  for (auto& [old, truth] : source.points) {
-    if (!truth.exists && random_() % 2 == 0) path = old;  // one comes back
-  }
-  note(node.name + " adds " + path);
-  Truth& truth = source.points[path];
-  const UtcNanoseconds last = truth.said.empty() ? 0 : truth.said.back().time;
-  truth.said.push_back({status::kGood, std::max(node.clock->utc(), last + 1)});
-  truth.exists = true;
-  origin_of_[path] = {index, which};
-  define(node, source, path);
-}
-
-void World::source_lost(int index, std::size_t which) {
-  SimNode& node = nodes_[static_cast<std::size_t>(index)];
-  SimSource& source = node.sources[which];
-  if (!source.live) return;
-  source.live = false;
-  note(node.name + " loses its source");
-  if (node.alive) node.ns->cover(source.route, status::kBadNoCommunication, {node.name, source.name, 1, "source lost"});
-}
-
-void World::source_back(int index, std::size_t which) {
-  SimNode& node = nodes_[static_cast<std::size_t>(index)];
-  SimSource& source = node.sources[which];
-  if (source.live) return;
-  source.live = true;
-  note(node.name + " has its source back");
-  if (!node.alive) return;
-  node.ns->set_complete(source.route);
-  node.ns->uncover(source.route);
-}
-
-// --- Shapes ------------------------------------------------------------------------------------------------------------
-
-Shape random_shape(Random& random) {
-  const auto pick = [&random](int low, int high) { return low + static_cast<int>(random() % static_cast<std::uint64_t>(high - low + 1)); };
-  Shape s;
-  const int kind = pick(0, 99);
-  if (kind < 40) {  // plant → … → consumer; every second node listens, as a DMZ does
-    s.nodes = pick(2, 6);
-    s.name = "chain of " + std::to_string(s.nodes);
-    for (int i = 0; i + 1 < s.nodes; ++i) {
-      if (i % 2 == 0) s.links.push_back({i, i + 1, true, false});
-      else s.links.push_back({i + 1, i, false, true});
-    }
-    s.origins = {0};
-    if (pick(0, 1) == 1 && s.nodes > 2) s.origins.push_back(1);
-  } else if (kind < 50) {
-    const int plants = pick(0, 19) == 0 ? 50 : pick(3, 8);
-    s.nodes = plants + 2;
-    s.name = "fan-in of " + std::to_string(plants);
-    for (int i = 0; i < plants; ++i) {
-      s.links.push_back({i + 2, 0, true, false});
-      s.origins.push_back(i + 2);
-    }
-    s.links.push_back({1, 0, false, true});
-    s.points = 4;
-  } else if (kind < 60) {
-    const int consumers = pick(0, 19) == 0 ? 50 : pick(3, 8);
-    s.nodes = consumers + 2;
-    s.name = "fan-out to " + std::to_string(consumers);
-    s.links.push_back({0, 1, true, false});
-    for (int i = 0; i < consumers; ++i) s.links.push_back({i + 2, 1, false, true});
-    s.origins = {0};
-  } else if (kind < 75) {  // 0 → {1, 2} → 3 → 4
-    s.name = "diamond";
-    s.nodes = 5;
-    s.links = {{0, 1, true, false}, {0, 2, true, false}, {3, 1, false, true}, {3, 2, false, true}, {3, 4, true, false}};
-    s.origins = {0};
-  } else if (kind < 88) {
-    s.nodes = pick(3, 5);
-    s.name = "two-way ring of " + std::to_string(s.nodes);
-    for (int i = 0; i < s.nodes; ++i) s.links.push_back({i, (i + 1) % s.nodes, true, true});
-    s.origins = {0, 1};
-  } else {
-    s.nodes = pick(2, 4);
-    s.name = "two-way chain of " + std::to_string(s.nodes);
-    for (int i = 0; i + 1 < s.nodes; ++i) s.links.push_back({i, i + 1, true, true});
-    for (int i = 0; i < s.nodes; ++i) s.origins.push_back(i);
-  }
-  return s;
 }
 
 }  // namespace sallyport::sim
