@@ -130,6 +130,7 @@ class ClockSteps : public Scene {
   }
 
   void begin_with_stepping_clock(std::size_t node) {
+    ASSERT_TRUE(std::ifstream(library()).good()) << library() << " is missing; run scripts/setup test";  // else nothing would step
     step("+0");
     ChainOptions options;
     options.broker = false;
