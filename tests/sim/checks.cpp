@@ -2,12 +2,15 @@
 #include "checks.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace sallyport::sim {
 namespace {
 
 using namespace std::chrono_literals;
 
+constexpr std::uint64_t kCrawl = 1000;  // bytes/s: slower than that, news and old news take longer than the timeout
+constexpr Duration kSlowNews = 2500ms;  // a full first window on a cable that is slow, but does not crawl
 constexpr Duration kSlowCable = 15s;    // what a cable of 1 kbit/s adds to the age of what is shown: one turn of all points
 constexpr std::size_t kOvershoot = 24 * 1024;  // control messages and the last record of a fill may pass the window
 constexpr std::size_t kMaxInput = 384 * 1024;
@@ -67,6 +70,8 @@ void PathWatch::follow(Edge& edge) const {
     edge.works = works_now;
     edge.since = world_.now();
   }
+  // A cable that is healed delivers what its sender said before that broke, too.
+  if (std::exchange(edge.cable_works, cable) != cable && cable) edge.since = world_.now();
   if (!cable && world_.now() - edge.since < kQuick + delays()) edge.told = false;  // the news may have been lost with it
 }
 
@@ -95,7 +100,9 @@ MonotonicTime PathWatch::must_know(const Path& path) const {
 
 void PathWatch::check() {
   for (std::size_t c = 0; c < cable_slow_.size(); ++c) {
-    if (world_.cables()[c].bytes_per_second > 0) cable_slow_[c] = slow_until_ = world_.now();
+    const std::uint64_t speed = world_.cables()[c].bytes_per_second;
+    if (speed > 0) cable_slow_[c] = world_.now();
+    if (speed > 0 && speed < kCrawl) slow_until_ = world_.now();
   }
   for (Edge& edge : edges_) follow(edge);
   const bool slow = world_.now() - slow_until_ < kTimeout + kSlack;
@@ -107,6 +114,9 @@ void PathWatch::check() {
     MonotonicTime due{};
     for (const auto& path : paths) due = std::max(due, must_know(path));
     due += delays();
+    for (const MonotonicTime last : cable_slow_) {
+      if (world_.now() - last < kTimeout + kSlack) due += kSlowNews;
+    }
     if (world_.now() > due) check_not_good(pair.first, consumer, world_.now() - due);
   }
   if (++checks_ % 16 != 0) return;

@@ -11,7 +11,8 @@ namespace sallyport::sim {
 
 inline constexpr Duration kTimeout = std::chrono::seconds(3);
 inline constexpr Duration kSlack = std::chrono::milliseconds(500);     // promise 3
-inline constexpr Duration kQuick = std::chrono::milliseconds(200);     // the same, when the break is told
+inline constexpr Duration kQuick = std::chrono::milliseconds(950);     // the same, when the break is told: at once, but with
+                                                                       // the next heartbeat where the window is closed
 inline constexpr Duration kConverge = std::chrono::seconds(20);        // after the last fault: dialling again, a full
                                                                        // resend, a digest and a repair
 
@@ -28,7 +29,7 @@ class PathWatch {
     int from = 0;               // node
     int end = -1;               // -1: a source
     std::size_t source = 0;
-    bool works = true;
+    bool works = true, cable_works = true;
     bool told = false;          // that it broke: its node is gone, and the cable said so; or the source said so
     MonotonicTime since{};
   };

@@ -92,6 +92,7 @@ Shape random_shape(Random& random) {
   const int kind = pick(0, 99);
   if (kind < 32) {
     s = chain(pick(2, 6));
+    if (pick(0, 5) == 0) s.points = 250;  // takes a while over a slow cable
     s.devices = {{0}};
     if (pick(0, 1) == 1 && s.nodes > 2) s.devices.push_back({1});
   } else if (kind < 40) {
