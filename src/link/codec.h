@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "link/messages.h"
+#include "namespace/value_codec.h"
 #include "namespace/link_cursor.h"
 #include "namespace/namespace.h"
 
@@ -113,7 +114,5 @@ struct DefineFrame {
 Result<void> decode_define(std::span<const std::byte> body, DefineFrame& out);
 
 // One value: type byte, then the scalar's bytes, or varint length and contents. Null is the type byte 0 alone.
-void encode_value(ByteWriter& out, const Value& value);
-Result<Value> decode_value(ByteReader& in);
 
 }  // namespace sallyport::link

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "namespace/image.h"
 #include "namespace/namespace.h"
 #include "net/loop.h"
 #include "net/tls.h"
@@ -79,10 +80,27 @@ struct ListenStatus {
   net::ListenerCounters counters;
 };
 
+// What links know besides the points, over a restart of this node.
+class LinksMemory {
+ public:
+  LinksMemory();
+  ~LinksMemory();
+  LinksMemory(LinksMemory&&) noexcept;
+  LinksMemory& operator=(LinksMemory&&) noexcept;
+  // Chunks of a file that save() of Links wrote. malformed.
+  Result<void> take(const Chunk& chunk);
+
+ private:
+  friend class Links;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
 // All links of a node. Loop thread, except status(). Owns the sessions; the destructor closes everything.
 class Links {
  public:
-  Links(net::Loop& loop, Namespace& ns, std::string node_name, std::shared_ptr<const net::TlsIdentity> identity);
+  // `memory`: of this node before a stop, together with the namespace as it was then.
+  Links(net::Loop& loop, Namespace& ns, std::string node_name, std::shared_ptr<const net::TlsIdentity> identity, LinksMemory memory = {});
   ~Links();
   Links(const Links&) = delete;
   Links& operator=(const Links&) = delete;
@@ -100,6 +118,8 @@ class Links {
   // The end is near: tells every peer and listens no more. What came by the links stays, not good, until destruction, so
   // that sinks can say so before they stop.
   void stop();
+  // After stop(): for the next start.
+  Result<void> save(const ChunkSink& out) const;
 
   std::vector<LinkStatus> status() const;            // Any thread.
   std::optional<ListenStatus> listen_status() const; // Any thread.

@@ -11,6 +11,9 @@
 namespace sallyport::link {
 namespace {
 
+enum MemoryKind : std::uint32_t { kMemoryHead = kImageKinds, kMemoryLink, kMemoryIds };
+constexpr std::size_t kIdsPerChunk = 1u << 18;
+constexpr std::size_t kMaxLinkName = 256;
 constexpr Duration kHopsEvery = std::chrono::seconds(1);   // delays; changes of state are told at once
 
 std::uint64_t random_incarnation() {
@@ -30,9 +33,20 @@ std::string_view to_string(LinkState state) {
   return "down";
 }
 
+struct LinksMemory::Impl {
+  std::uint64_t incarnation = 0;
+  std::map<std::string, ReceiverMemory> links;
+  std::string last;   // link whose ids follow
+};
+
+LinksMemory::LinksMemory() : impl_(std::make_unique<Impl>()) {}
+LinksMemory::~LinksMemory() = default;
+LinksMemory::LinksMemory(LinksMemory&&) noexcept = default;
+LinksMemory& LinksMemory::operator=(LinksMemory&&) noexcept = default;
+
 struct Links::Impl {
-  Impl(net::Loop& loop, Namespace& ns, std::string node, std::shared_ptr<const net::TlsIdentity> identity)
-      : context{loop, ns, std::move(node), random_incarnation(), std::move(identity), ns.max_points(), {}, {}}, hops_timer(loop) {
+  Impl(net::Loop& loop, Namespace& ns, std::string node, std::shared_ptr<const net::TlsIdentity> identity, LinksMemory::Impl& kept)
+      : context{loop, ns, std::move(node), kept.incarnation != 0 ? kept.incarnation : random_incarnation(), std::move(identity), ns.max_points(), {}, {}}, memory(std::move(kept.links)), hops_timer(loop) {
     context.hops_changed = [this] { hops_changed(); };
     context.routes_changed = [this] { routes_changed(); };
     tick_hops();
@@ -104,6 +118,7 @@ struct Links::Impl {
     const std::string name = options.name;
     auto tunnel = std::make_unique<Tunnel>(context, std::move(options));
     Tunnel& added = *tunnel;
+    if (auto known = memory.extract(name); !known.empty() && known.mapped().peer == added.options().peer) added.recall(std::move(known.mapped()));
     tunnels.emplace(name, std::move(tunnel));
     added.start();
     return {};
@@ -132,6 +147,7 @@ struct Links::Impl {
   }
 
   TunnelContext context;
+  std::map<std::string, ReceiverMemory> memory;   // of links not added yet
   std::map<std::string, std::unique_ptr<Tunnel>> tunnels;
   std::unique_ptr<net::TlsListener> listener;
   net::Timer hops_timer;
@@ -141,8 +157,64 @@ struct Links::Impl {
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);
 };
 
-Links::Links(net::Loop& loop, Namespace& ns, std::string node_name, std::shared_ptr<const net::TlsIdentity> identity)
-    : impl_(std::make_unique<Impl>(loop, ns, std::move(node_name), std::move(identity))) {}
+Links::Links(net::Loop& loop, Namespace& ns, std::string node_name, std::shared_ptr<const net::TlsIdentity> identity, LinksMemory memory)
+    : impl_(std::make_unique<Impl>(loop, ns, std::move(node_name), std::move(identity), *memory.impl_)) {}
+
+// --- Kept over a restart -------------------------------------------------------------------------------------------------
+
+Result<void> Links::save(const ChunkSink& out) const {
+  Bytes bytes;
+  ByteWriter w(bytes);
+  w.number<std::uint64_t>(impl_->context.incarnation);
+  if (auto ok = out(kMemoryHead, bytes); !ok) return ok;
+  for (const auto& [name, tunnel] : impl_->tunnels) {
+    const ReceiverMemory memory = tunnel->memory();
+    bytes.clear();
+    w.text(name);
+    w.text(memory.peer);
+    for (const std::uint64_t n : {memory.held.incarnation, memory.held.seen, memory.held.defined, memory.held.view}) w.number<std::uint64_t>(n);
+    w.varint(memory.routes.size());
+    for (const auto& route : memory.routes) {
+      w.number<std::uint16_t>(route.local);
+      w.number<std::uint8_t>(static_cast<std::uint8_t>((route.named ? 1 : 0) | (route.swept ? 2 : 0) | (route.complete ? 4 : 0)));
+    }
+    w.varint(memory.local_routes.size());
+    for (const RouteId route : memory.local_routes) w.number<std::uint16_t>(route);
+    if (auto ok = out(kMemoryLink, bytes); !ok) return ok;
+    for (std::size_t at = 0; at < memory.ids.size(); at += kIdsPerChunk) {
+      const auto part = std::span(memory.ids).subspan(at, std::min(kIdsPerChunk, memory.ids.size() - at));
+      if (auto ok = out(kMemoryIds, std::as_bytes(part)); !ok) return ok;
+    }
+  }
+  return {};
+}
+
+Result<void> LinksMemory::take(const Chunk& chunk) {
+  ByteReader in(chunk.bytes);
+  const auto bad = [] { return fail(ErrorCode::malformed, "bad memory of links"); };
+  if (chunk.kind == kMemoryHead) {
+    impl_->incarnation = in.number<std::uint64_t>();
+  } else if (chunk.kind == kMemoryLink) {
+    impl_->last = in.text(kMaxLinkName);
+    ReceiverMemory& link = impl_->links[impl_->last];
+    link.peer = in.text(kMaxLinkName);
+    for (std::uint64_t* n : {&link.held.incarnation, &link.held.seen, &link.held.defined, &link.held.view}) *n = in.number<std::uint64_t>();
+    const std::uint64_t routes = in.varint();
+    for (std::uint64_t i = 0; i < routes && in.ok(); ++i) {
+      const auto local = in.number<std::uint16_t>();
+      const auto flags = in.number<std::uint8_t>();
+      link.routes.push_back({local, (flags & 1) != 0, (flags & 2) != 0, (flags & 4) != 0});
+    }
+    const std::uint64_t local_routes = in.varint();
+    for (std::uint64_t i = 0; i < local_routes && in.ok(); ++i) link.local_routes.push_back(in.number<std::uint16_t>());
+  } else if (chunk.kind == kMemoryIds && impl_->links.contains(impl_->last)) {
+    auto& ids = impl_->links[impl_->last].ids;
+    while (in.ok() && in.remaining() > 0) ids.push_back(in.number<PointId>());
+  } else {
+    return bad();
+  }
+  return in.done() ? Result<void>() : bad();
+}
 
 Links::~Links() {
   impl_->listener.reset();

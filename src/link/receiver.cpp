@@ -28,6 +28,36 @@ Receiver::~Receiver() {
   if (holding_incomplete_ && !receive_.empty()) namespace_.release_incomplete();
 }
 
+ReceiverMemory Receiver::memory() const {
+  ReceiverMemory memory;
+  memory.local_routes = local_routes_;
+  if (naming_) return memory;
+  memory.held = held_;
+  for (const RemoteRoute& route : routes_) memory.routes.push_back({route.local, route.named, route.swept, route.upstream.complete});
+  memory.ids.assign(ids_.data(), ids_.data() + ids_end_);
+  return memory;
+}
+
+void Receiver::recall(ReceiverMemory memory) {
+  local_routes_ = namespace_.adopt_routes(memory.local_routes, provider_);
+  const auto ours = [this](RouteId route) { return std::ranges::find(local_routes_, route) != local_routes_.end(); };
+  const bool whole = local_routes_.size() == memory.local_routes.size() && memory.ids.size() <= max_points_ &&
+                     std::ranges::all_of(memory.routes, [&](const auto& route) { return route.local == kNoRoute || ours(route.local); });
+  if (!whole) return;   // what is held stays nothing: everything is sent again
+  held_ = memory.held;
+  for (const auto& known : memory.routes) {
+    RemoteRoute& route = routes_.emplace_back();
+    route.local = known.local;
+    route.named = known.named;
+    route.swept = known.swept;
+    route.upstream.complete = known.complete;
+  }
+  for (PointId remote = 0; remote < memory.ids.size(); ++remote) {
+    const PointId id = memory.ids[remote];
+    if (id != 0 && id <= namespace_.max_points()) map(remote, id - 1);
+  }
+}
+
 void Receiver::begin(std::uint64_t peer_incarnation, const Begin& begin) {
   up_ = true;
   synchronized_ = false;

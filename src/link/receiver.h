@@ -25,6 +25,19 @@ struct ReceiverCounters {
   std::uint64_t repaired_points = 0;    // sent again, or removed, because of one
 };
 
+// What a receiver knows besides the points, over a restart of this node.
+struct ReceiverMemory {
+  std::string peer;
+  Hello::Held held;
+  struct KnownRoute {
+    RouteId local = kNoRoute;
+    bool named = false, swept = false, complete = false;
+  };
+  std::vector<KnownRoute> routes;        // by the peer's id
+  std::vector<RouteId> local_routes;
+  std::vector<PointId> ids;              // by the peer's id, ours + 1
+};
+
 class Receiver {
  public:
   Receiver(Namespace& ns, std::string node, std::string link, Patterns receive, Status on_loss, std::uint32_t max_points,
@@ -33,6 +46,9 @@ class Receiver {
   Receiver(const Receiver&) = delete;
   Receiver& operator=(const Receiver&) = delete;
 
+  // Between sessions. A resend that is under way is not remembered: the points are, and everything is sent again.
+  ReceiverMemory memory() const;
+  void recall(ReceiverMemory memory);  // before the first session
   std::uint32_t provider() const { return provider_; }
   Hello::Held held() const { return held_; }
   bool synchronized() const { return synchronized_; }

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include "link/test_pair.h"
+#include "namespace/source.h"
 
 namespace sallyport::link {
 namespace {
@@ -320,6 +321,79 @@ TEST_F(LinkSession, LosesEverythingWhenTheNewConnectionIsOfARestartedPeer) {
   link.exchange();
   EXPECT_EQ(at_takeover, (std::map<std::string, std::string>{{"acme/one", "1.000000/bad@1000"}}));
   EXPECT_EQ(dmz.dump(), (std::map<std::string, std::string>{{"acme/one", "1.000000/good@1000"}}));
+}
+
+TEST_F(LinkSession, ResumesAfterARestartOfTheReceivingSideWithWhatItKept) {
+  std::vector<PointId> ids;
+  for (int i = 0; i < 500; ++i) ids.push_back(plant.define(line, "acme/p" + std::to_string(i), i));
+  link.connect();
+  link.run(100ms);
+  link.a.session->lost("peer stopped");
+  link.b.session->lost("stopped");
+  plant.change(line, ids[7], 77, 5000);
+  plant.ns.remove(line, std::span(&ids[8], 1));
+  plant.define(line, "acme/late", 1);
+
+  TestNode restarted("dmz-1", clock);
+  restarted.restart_of(dmz);
+  TestLink again(clock, plant, restarted, {"acme/**"});
+  again.b.receiver.recall(link.b.receiver.memory());
+  restarted.ns.drop_restored();
+  EXPECT_EQ(restarted.dump()["acme/p3"], "3.000000/bad@1000");
+  again.connect();
+  again.exchange();
+  EXPECT_LT(again.carried, 1500u);
+  EXPECT_EQ(restarted.dump(), plant.dump());
+  EXPECT_EQ(again.b.receiver.counters().full_resends, 0u);
+  again.run(3s);
+  EXPECT_EQ(again.b.receiver.counters().digest_mismatches, 0u);
+}
+
+TEST_F(LinkSession, ResumesAfterARestartOfTheSendingSideWithWhatItKept) {
+  std::vector<PointId> ids;
+  for (int i = 0; i < 500; ++i) ids.push_back(plant.define(line, "acme/p" + std::to_string(i), i));
+  link.connect();
+  link.run(100ms);
+  link.a.session->lost("stopped");
+  link.b.session->lost("peer stopped");
+
+  TestNode restarted("plant-1", clock);
+  restarted.restart_of(plant);
+  Publisher source(restarted.ns, "plant-1", "line1", "acme", status::kBadNoCommunication);
+  restarted.ns.drop_restored();
+  TestEnd again(restarted, dmz, {"acme/**"}, {});
+  again.connect(clock.monotonic());
+  link.b.connect(clock.monotonic());
+  link.carried = 0;
+  const auto exchange = [&] {
+    while (link.carry(again, link.b) + link.carry(link.b, again) > 0 || again.session->more()) {
+    }
+  };
+  exchange();
+  EXPECT_EQ(dmz.dump()["acme/p3"], "3.000000/bad@1000");
+  // The source reads everything again: one has changed, one is gone, one is new.
+  std::vector<Definition> all;
+  std::vector<std::string> paths;
+  for (int i = 0; i < 500; ++i) paths.push_back("p" + std::to_string(i));
+  Meta meta;
+  meta.type = Type::float64;
+  meta.unit = "bar";
+  for (int i = 0; i < 500; ++i) {
+    if (i != 8) all.push_back({paths[static_cast<std::size_t>(i)], &meta, {kNoPoint, status::kGood, 1000, Value::from(i == 7 ? 77.0 : i)}});
+  }
+  all.push_back({"late", &meta, {kNoPoint, status::kGood, 1000, Value::from(1.0)}});
+  std::vector<PointId> now(all.size());
+  source.define(all, now);
+  std::vector<Change> values;
+  for (std::size_t i = 0; i < all.size(); ++i) values.push_back({now[i], status::kGood, i == 7 ? 5000 : 1000, all[i].first.value});
+  source.publish(values);
+  source.live();
+  exchange();
+  EXPECT_EQ(dmz.dump(), restarted.dump());
+  EXPECT_EQ(dmz.dump()["acme/p7"], "77.000000/good@5000");
+  EXPECT_EQ(dmz.dump().size(), 500u);
+  EXPECT_LT(link.carried, 2500u);
+  EXPECT_EQ(link.b.receiver.counters().full_resends, 1u) << "the first";
 }
 
 TEST_F(LinkSession, KeepsTheEdgesAPointAsksForAndOnlyThose) {

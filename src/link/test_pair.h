@@ -45,6 +45,15 @@ struct TestNode {
     }
     return out;
   }
+  // This node as it comes up after a stop of `before`, with what that kept.
+  void restart_of(const TestNode& before) {
+    ImageRestorer restorer(ns, name);
+    ASSERT_TRUE(save_image(before.ns, [&](std::uint32_t kind, std::span<const std::byte> bytes) {
+      return restorer.take({kind, Bytes(bytes.begin(), bytes.end())});
+    }));
+    ASSERT_TRUE(restorer.finish());
+    incarnation = before.incarnation;
+  }
   std::string name;
   Namespace ns;
   std::uint64_t incarnation;

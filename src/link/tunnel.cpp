@@ -296,6 +296,12 @@ void Tunnel::stop(CloseCode code, const std::string& text) {
   set_state(LinkState::down, text);
 }
 
+ReceiverMemory Tunnel::memory() const {
+  ReceiverMemory memory = receiver_.memory();
+  memory.peer = options_.peer;
+  return memory;
+}
+
 // --- Status ------------------------------------------------------------------------------------------------------------
 
 LinkStatus Tunnel::status() const {

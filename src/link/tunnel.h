@@ -39,6 +39,8 @@ class Tunnel {
   // dial asks the peer to.
   void renew();
   void stop(CloseCode code, const std::string& text);
+  ReceiverMemory memory() const;
+  void recall(ReceiverMemory memory) { receiver_.recall(std::move(memory)); }  // before start()
 
   const LinkOptions& options() const { return options_; }
   LinkStatus status() const;

@@ -19,12 +19,15 @@ std::uint64_t cell_key(RouteId route, const ViewMask& views) {
 
 }  // namespace
 
-Namespace::Namespace(Clock& clock, NamespaceLimits limits) : clock_(clock), impl_(std::make_unique<Impl>(limits)) {
+Namespace::Namespace(Clock& clock, NamespaceLimits limits) : clock_(clock), limits_(limits) { clear(); }
+Namespace::~Namespace() = default;
+
+void Namespace::clear() {
+  impl_ = std::make_unique<Impl>(limits_);
   impl_->routes.emplace_back();           // route 0 and cell 0 belong to nobody
   impl_->routes[0].provider = UINT32_MAX;
   impl_->cells.push_back({0, {}, 0, 0});
 }
-Namespace::~Namespace() = default;
 
 // --- Impl ------------------------------------------------------------------------------------------------------------
 
@@ -219,6 +222,7 @@ struct Definer {
       return id;
     }
     const bool same = slot.status == d.first.status && slot.source_time == d.first.source_time && im.table.value(slot) == d.first.value;
+    if (same && d.covered && im.covered(slot)) return id;  // covered as it is
     if (!same || slot.stale != d.covered) set_value(id, d);
     return id;
   }
@@ -308,14 +312,16 @@ Namespace::Holding Namespace::holding(std::uint32_t provider) const {
   return holding;
 }
 
-void Namespace::apply(RouteId route, std::span<Change> changes) {
+void Namespace::apply(RouteId route, std::span<Change> changes, bool only_new) {
   {
     const std::lock_guard lock(impl_->mutex);
     Impl& im = *impl_;
     for (Change& change : changes) {
       if (change.point >= im.table.end()) continue;
       Slot& slot = im.table[change.point];
-      if (slot.present && im.cells[slot.cell].route == route && !im.too_old(slot, change.source_time)) im.set(change.point, slot, change, false);
+      if (!slot.present || im.cells[slot.cell].route != route || im.too_old(slot, change.source_time)) continue;
+      if (only_new && im.says(slot, change)) continue;
+      im.set(change.point, slot, change, false);
     }
   }
   impl_->wake();

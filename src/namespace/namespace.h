@@ -118,6 +118,12 @@ class Namespace {
   // `complete` false: its points are still being defined; readers keep what they know of them until set_complete().
   Result<RouteId> add_route(RouteInfo info, std::uint32_t provider = 0, bool complete = true);
   void set_complete(RouteId route);
+  // After a restart with what was kept (image.h): a route that add_route() is asked for again is the one that was, points and
+  // cover included; adopt_routes() claims others, and returns those that were there to be claimed; the rest is dropped once
+  // everything has started. clear(): before anyone uses it.
+  std::vector<RouteId> adopt_routes(std::span<const RouteId> routes, std::uint32_t provider);
+  void drop_restored();
+  void clear();
   // While held (a link has not been told everything since this node started), routes may be missing here: peers must not
   // take what is not told for gone.
   void hold_incomplete();
@@ -141,8 +147,9 @@ class Namespace {
   Refused define(RouteId route, std::span<const Definition> definitions, std::span<PointId> ids);
   // Points that are not (or no longer) of this route are passed over.
   void remove(RouteId route, std::span<const PointId> points);
-  // The Values are moved from. Points not (or no longer) of this route are passed over.
-  void apply(RouteId route, std::span<Change> changes);
+  // The Values are moved from. Points not (or no longer) of this route are passed over. `only_new`: also those that say
+  // what is known already, so that reading everything again costs the readers nothing.
+  void apply(RouteId route, std::span<Change> changes, bool only_new = false);
   // The same for changes of several routes of one provider. `covered`: these were already stale where they come from, so
   // they do not count as live while their route is covered. Returns how many were passed over as not the provider's.
   std::uint64_t apply_from(std::uint32_t provider, std::span<Change> changes, bool covered);
@@ -199,6 +206,7 @@ class Namespace {
 
  private:
   Clock& clock_;
+  NamespaceLimits limits_;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -24,17 +24,22 @@ class Log {
   PointId at(std::uint64_t number) const { return ids_[number & mask_]; }
   const PointId* slot(std::uint64_t number) const { return &ids_[number & mask_]; }
   // Whether everything after `position` is still in the ring.
-  bool reaches(std::uint64_t position) const { return head_ - position <= mask_; }
+  bool reaches(std::uint64_t position) const { return head_ - position <= mask_ && position >= base_; }
+  // Goes on after `head`; what came before is not known.
+  void restore(std::uint64_t head) { head_ = base_ = head; }
 
  private:
   std::vector<PointId> ids_;
   std::uint64_t mask_;
-  std::uint64_t head_ = 0;
+  std::uint64_t head_ = 0, base_ = 0;
 };
 
 // How long a route that took over may be behind what is here before it is believed all the same (a source's clock was set
 // back). Longer than any link's timeout: a route that is dying is covered by then.
 inline constexpr Duration kGuard = std::chrono::seconds(10);
+
+// Of routes that were there before a restart, until what brings them is back.
+inline constexpr std::uint32_t kRestoredProvider = UINT32_MAX - 1;
 
 struct Route {
   RouteInfo info;
@@ -137,6 +142,9 @@ struct Namespace::Impl {
     return covered(slot) ? overlaid(slot.status, routes[cells[slot.cell].route].overlay) : slot.status;
   }
   void set(PointId id, Slot& slot, Change& change, bool stale);
+  bool says(const Slot& slot, const Change& change) const {
+    return slot.status == change.status && slot.source_time == change.source_time && !slot.stale && table.value(slot) == change.value;
+  }
   void keep_edge(PointId id, const Slot& slot);
   // Calls visit(edge slot) for the kept edge of this revision, or for all after `seen`, oldest first. The slot is a copy
   // that borrows its value.

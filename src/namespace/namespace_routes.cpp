@@ -54,6 +54,14 @@ std::uint32_t Namespace::add_provider() {
 Result<RouteId> Namespace::add_route(RouteInfo info, std::uint32_t provider, bool complete) {
   const std::lock_guard lock(impl_->mutex);
   Impl& im = *impl_;
+  for (std::size_t i = 1; i < im.routes.size(); ++i) {
+    Route& restored = im.routes[i];
+    if (restored.provider != kRestoredProvider || restored.info != info) continue;
+    restored.provider = provider == 0 ? im.next_provider++ : provider;
+    restored.complete = complete;
+    restored.version = ++im.route_version;
+    return static_cast<RouteId>(i);
+  }
   std::size_t index = 0;
   while (index < im.routes.size() && im.routes[index].provider != 0) ++index;
   if (index == im.limits.max_routes) return fail(ErrorCode::limit, "more than " + std::to_string(im.limits.max_routes) + " routes");
@@ -67,6 +75,29 @@ Result<RouteId> Namespace::add_route(RouteInfo info, std::uint32_t provider, boo
   route.complete = complete;
   route.version = ++im.route_version;
   return static_cast<RouteId>(index);
+}
+
+std::vector<RouteId> Namespace::adopt_routes(std::span<const RouteId> routes, std::uint32_t provider) {
+  const std::lock_guard lock(impl_->mutex);
+  std::vector<RouteId> adopted;
+  for (const RouteId id : routes) {
+    if (id >= impl_->routes.size() || impl_->routes[id].provider != kRestoredProvider) continue;
+    impl_->routes[id].provider = provider;
+    impl_->routes[id].version = ++impl_->route_version;
+    adopted.push_back(id);
+  }
+  return adopted;
+}
+
+void Namespace::drop_restored() {
+  std::vector<RouteId> left;
+  {
+    const std::lock_guard lock(impl_->mutex);
+    for (std::size_t i = 1; i < impl_->routes.size(); ++i) {
+      if (impl_->routes[i].provider == kRestoredProvider) left.push_back(static_cast<RouteId>(i));
+    }
+  }
+  for (const RouteId route : left) remove_route(route);
 }
 
 void Namespace::set_route_info(RouteId id, RouteInfo info) {

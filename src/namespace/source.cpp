@@ -12,6 +12,7 @@ Publisher::Publisher(Namespace& ns, std::string node, std::string source_name, s
   const auto route = namespace_.add_route({.origin = node_, .source = name_, .hops = {node_}}, provider, false);
   if (!route) return;
   route_ = *route;
+  sweep_ = namespace_.route_holding(route_).points > 0;
   namespace_.cover(route_, status::kBadWaitingForInitialData,
                    {.node = node_, .link = name_, .since = clock().utc(), .what = "waiting for the first connection"});
 }
@@ -35,7 +36,13 @@ Namespace::Refused Publisher::define(std::span<const Definition> definitions, st
   }
   std::map<std::pair<const Meta*, const DeliveryRule*>, Meta> metas;
   if (delivery_ && !delivery_->empty()) apply_rules(prefixed, metas);
-  return namespace_.define(route_, prefixed, ids);
+  auto refused = namespace_.define(route_, prefixed, ids);
+  for (const PointId id : sweep_ ? ids : std::span<PointId>()) {
+    if (id == kNoPoint) continue;
+    if (id >= named_.size()) named_.resize(std::size_t{id} + id / 2 + 64);
+    named_[id] = true;
+  }
+  return refused;
 }
 
 // Points that share metadata still do afterwards.
@@ -60,7 +67,7 @@ void Publisher::remove(std::span<const PointId> points) {
 void Publisher::publish(std::span<Change> changes) {
   if (route_ == kNoRoute) return;
   published_ |= !live_;
-  namespace_.apply(route_, changes);
+  namespace_.apply(route_, changes, !live_);
 }
 
 void Publisher::lost(std::string what) {
@@ -80,6 +87,10 @@ void Publisher::live() {
   live_ = true;
   published_ = false;
   if (route_ == kNoRoute) return;
+  if (std::exchange(sweep_, false)) {
+    namespace_.remove_unnamed_in(route_, std::vector<bool>(Namespace::kBuckets, true), named_);
+    named_ = {};
+  }
   namespace_.set_complete(route_);
   namespace_.uncover(route_);
 }

@@ -46,6 +46,8 @@ class Publisher {
   Status on_loss_;
   RouteId route_ = kNoRoute;
   bool live_ = false;
+  bool sweep_ = false;      // the route was restored: what is not defined again until live() is gone
+  std::vector<bool> named_;
   bool published_ = false;  // something came while not live: it lies bare of the cover
 };
 

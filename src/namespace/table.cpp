@@ -159,12 +159,36 @@ PointId Table::insert(std::string_view text, std::uint64_t hash, std::uint64_t r
   slot.path_size = static_cast<std::uint16_t>(text.size());
   slot.path_hash = hash;
   slot.present = true;
+  index(id);
+  return id;
+}
+
+void Table::index(PointId id) {
   if (std::size_t{++count_} * 4 > buckets_.size() * 3) rehash(buckets_.size() * 2);
   const std::size_t mask = buckets_.size() - 1;
-  std::size_t bucket = home_of(hash);
+  std::size_t bucket = home_of(slots_[id].path_hash);
   while (buckets_[bucket] != kNoPoint) bucket = (bucket + 1) & mask;
   buckets_[bucket] = id;
-  return id;
+}
+
+bool Table::restore(std::string_view text, std::uint64_t hash, bool present, std::uint64_t defined) {
+  const auto at = end_ < max_points_ ? allocate_path(text.size()) : std::nullopt;
+  if (!at) return false;
+  const PointId id = end_++;
+  Slot& slot = slots_[id];
+  std::memcpy(paths_.data() + std::size_t{*at} * 8, text.data(), text.size());
+  slot.path_at = *at;
+  slot.path_size = static_cast<std::uint16_t>(text.size());
+  slot.path_hash = hash;
+  slot.present = present;
+  slot.defined = defined;
+  if (present) index(id);
+  else removed_.push_back(id);
+  return true;
+}
+
+void Table::finish_restore() {
+  std::ranges::sort(removed_, {}, [this](PointId id) { return slots_[id].defined; });
 }
 
 void Table::erase(PointId id) {

@@ -76,6 +76,10 @@ class Table {
   // A slot with its path set and nothing else; kNoPoint when the table or the path store is full. Removed slots with
   // `defined` <= reusable are used again first, oldest first.
   PointId insert(std::string_view path, std::uint64_t hash, std::uint64_t reusable);
+  // Appends the slot with the next id as it was before a restart, present or not; its value, meta and cell are the caller's.
+  // False: no room. finish_restore() orders those to be used again.
+  bool restore(std::string_view path, std::uint64_t hash, bool present, std::uint64_t defined);
+  void finish_restore();
   // Takes the point out of the index; the slot keeps its path until it is used again, for readers that come late.
   void erase(PointId id);
 
@@ -91,10 +95,12 @@ class Table {
 
   std::uint32_t intern_meta(const Meta& meta);     // takes a reference
   void release_meta(std::uint32_t index);
+  std::uint32_t meta_end() const { return static_cast<std::uint32_t>(metas_.size()); }  // null below this: not in use
   const std::shared_ptr<const Meta>& meta(std::uint32_t index) const { return metas_[index].meta; }
 
  private:
   void rehash(std::size_t buckets);
+  void index(PointId id);
   std::size_t home_of(std::uint64_t hash) const { return (hash ^ seed_) * 0x9E3779B97F4A7C15ull >> shift_; }
   std::optional<std::uint32_t> allocate_path(std::size_t size);
   void free_path(std::uint32_t at, std::size_t size);

@@ -13,6 +13,7 @@
 #include "node/doctor.h"
 #include "node/http_view.h"
 #include "node/identity_watch.h"
+#include "node/mirror_file.h"
 #include "node/notify.h"
 #include "node/pattern_check.h"
 #include "node/running.h"
@@ -75,6 +76,7 @@ struct Node::Impl {
       : config(std::move(config_in)),
         dir(std::move(dir_in)),
         ns(clock, config.limits),
+        memory(load_mirror(dir.path(), config.name, ns)),
         running(ns, config.name),
         sys(ns, config.name),
         watchdog(data.loop()),
@@ -103,6 +105,7 @@ struct Node::Impl {
   DataDir dir;
   UtcNanoseconds started = clock.utc();
   Namespace ns;
+  link::LinksMemory memory;  // until the links have it
   const Patterns plant_points = *Patterns::parse({"**"});  // all but $sys
   LoopThread data;
   LoopThread service;
@@ -126,13 +129,14 @@ struct Node::Impl {
   std::vector<std::string> pattern_hints;
   std::optional<net::CertificateInfo> certificate;
   bool stopped = false;
+  bool complete = false;  // everything was started
 };
 
 Result<void> Node::Impl::open_doors() {
   if (config.identity) {
     certificate = config.identity->certificate();
     identity_watch.emplace(config.identity_files, config.name);
-    links = std::make_unique<link::Links>(data.loop(), ns, config.name, config.identity);
+    links = std::make_unique<link::Links>(data.loop(), ns, config.name, config.identity, std::move(memory));
   }
   if (config.listen && links) {
     if (auto listening = links->listen(*config.listen, config.listen_websocket); !listening)
@@ -165,9 +169,11 @@ Result<void> Node::Impl::start_all() {
       if (auto added = links->add(std::move(options)); !added) return within("link " + name, added.error());
     }
   }
+  ns.drop_restored();  // of sources and links that are no longer in the settings
   start_timers();
   data.start();
   service.start();
+  complete = true;
   return {};
 }
 
@@ -307,6 +313,7 @@ void Node::Impl::stop() {
     if (links) links->stop();
   });
   running.stop_sinks();  // after they have said that nothing is good any more
+  if (links && complete) save_mirror(dir.path(), ns, *links);
   data.run([&] { links.reset(); });
   data.stop();
 }

@@ -108,6 +108,66 @@ TEST(Renewal, GoesOnWithTheOldCertificateWhenTheNewOneIsNoUse) {
   EXPECT_EQ(two.plant.link_field("office", "state"), "up");
 }
 
+void restart(Node& node) {
+  node.process().signal(SIGTERM);
+  ASSERT_TRUE(eventually([&] { return !node.process().running(); }, seconds(20))) << node.log();
+  node.start();
+  ASSERT_TRUE(node.wait_ready()) << node.log();
+}
+
+TEST(Restart, OfEitherSideSendsOnlyWhatChanged) {
+  TempFolder folder;
+  Pki pki(folder.path() + "/pki");
+  const std::uint16_t port = free_port();
+  Node plant(folder, pki, "plant",
+             "[[source.simulator]]\nname = \"sim\"\ninto = \"acme\"\npoints = 20000\nrate = 0\n[[link]]\nname = \"office\"\npeer = \"office\"\nsend = [\"**\"]\ndial = \"127.0.0.1:" + std::to_string(port) + "\"\n");
+  Node office(folder, pki, "office", "[listen]\naddress = \"127.0.0.1:" + std::to_string(port) + "\"\n[[listen.peer]]\nname = \"plant\"\nreceive = [\"**\"]\n");
+  office.start();
+  ASSERT_TRUE(office.wait_ready()) << office.log();
+  plant.start();
+  ASSERT_TRUE(plant.wait_ready()) << plant.log();
+  const auto all_good = [&] { return office.points("good") == "20000" && plant.digest() == office.digest(); };
+  ASSERT_TRUE(eventually(all_good, seconds(20))) << office.log();
+  const auto count = [](Node& node, const char* link, const char* field) { return std::atoll(node.link_field(link, field).c_str()); };
+  const std::int64_t everything = count(office, "plant", "receive.bytes");
+  EXPECT_GT(everything, 20000 * 10);
+
+  restart(office);
+  EXPECT_EQ(std::atoi(office.points("good").c_str()) + std::atoi(office.points("bad").c_str()), 20000) << "the last values are there at once";
+  ASSERT_TRUE(eventually(all_good, seconds(20))) << office.log();
+  EXPECT_EQ(count(office, "plant", "full_resends"), 0);
+  EXPECT_LT(count(office, "plant", "receive.bytes"), everything / 10);
+
+  restart(plant);
+  ASSERT_TRUE(eventually(all_good, seconds(20))) << office.log();
+  EXPECT_EQ(count(office, "plant", "full_resends"), 0);
+  EXPECT_EQ(count(office, "plant", "resumes"), 2);
+
+  // A crash keeps nothing that could be wrong: everything is sent again.
+  plant.process().signal(SIGKILL);
+  ASSERT_TRUE(eventually([&] { return !plant.process().running(); }, seconds(10)));
+  plant.start();
+  ASSERT_TRUE(plant.wait_ready());
+  ASSERT_TRUE(eventually(all_good, seconds(20))) << office.log();
+  EXPECT_EQ(count(office, "plant", "full_resends"), 1);
+  EXPECT_EQ(count(office, "plant", "digest_mismatches"), 0);
+}
+
+TEST(Restart, WithADamagedFileStartsAnewAndSaysSo) {
+  Two two("");
+  ASSERT_TRUE(two.start());
+  two.office.process().signal(SIGTERM);
+  ASSERT_TRUE(eventually([&] { return !two.office.process().running(); }, seconds(20)));
+  const auto mirror = std::filesystem::path(two.folder.path() + "/office-data") / "mirror";
+  ASSERT_TRUE(std::filesystem::exists(mirror)) << two.office.log();
+  std::filesystem::resize_file(mirror, std::filesystem::file_size(mirror) - 1);
+  two.office.start();
+  ASSERT_TRUE(two.office.wait_ready());
+  EXPECT_NE(two.office.log().find("what was kept at the last stop is not used"), std::string::npos) << two.office.log();
+  EXPECT_FALSE(std::filesystem::exists(mirror));
+  EXPECT_TRUE(eventually([&] { return std::atoi(two.office.points("good").c_str()) == static_cast<int>(kPoints); }, seconds(20)));
+}
+
 TEST(Addresses, AreTriedInOrderAndTheFirstIsTakenAgainWithoutABreak) {
   const std::uint16_t port = free_port();
   Gate primary(port);
