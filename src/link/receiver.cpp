@@ -331,6 +331,8 @@ void Receiver::on_route_digests(std::span<const RouteDigest> digests) {
   for (std::size_t i = 0; i < routes_.size(); ++i) {
     const RemoteRoute& route = routes_[i];
     if (!route.named || route.local == kNoRoute || route.upstream.covered || namespace_.is_blocked(route.local)) continue;
+    // What the peer, restarted, has not been told again itself stays here until it has.
+    if (!route.upstream.complete || (naming_ && !route.swept)) continue;
     const auto theirs = std::ranges::lower_bound(digests, static_cast<RouteId>(i), {}, &RouteDigest::route);
     const bool told = theirs != digests.end() && theirs->route == i;
     const RouteDigest expected = told ? *theirs : RouteDigest{static_cast<RouteId>(i), 0, 0};
