@@ -2,6 +2,7 @@
 #include "link/change_codec.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "link/codec.h"
 
@@ -9,38 +10,45 @@ namespace sallyport::link {
 
 // A frame's body is its records; the first is told against id -1, time 0, status Good and type Double.
 void ChangeEncoder::start(bool stale) {
-  total_ += count_;
-  count_ = 0;
-  if (open_) {
-    const auto size = static_cast<std::uint32_t>(out_.size() - at_ - 4);
-    std::memcpy(out_.data() + at_, &size, 4);
-  }
+  if (open_) close_frame();
   open_ = true;
   stale_ = stale;
   at_ = out_.size();
   ByteWriter w(out_);
   w.number<std::uint32_t>(0);
   w.number<std::uint8_t>(static_cast<std::uint8_t>(stale ? FrameType::stale_changes : FrameType::changes));
+  p_ = limit_ = out_.data() + out_.size();
   last_id_ = kNoPoint;  // so that id 0 may come first as "last + 1"
   last_time_ = 0;
   last_status_ = 0;
   last_type_ = static_cast<std::uint8_t>(Type::float64);
 }
 
-std::size_t ChangeEncoder::finish() {
-  if (!open_) return 0;
-  open_ = false;
+// A little for a frame of one change, more for one that grows: clearing room has its price.
+void ChangeEncoder::make_room() {
+  const std::size_t used = end();
+  out_.resize(used + std::clamp<std::size_t>(used - at_, 4 * kLongest, 16 * 1024));
+  p_ = out_.data() + used;
+  limit_ = out_.data() + out_.size();
+}
+
+void ChangeEncoder::close_frame() {
+  out_.resize(end());
   const auto size = static_cast<std::uint32_t>(out_.size() - at_ - 4);
   std::memcpy(out_.data() + at_, &size, 4);
-  const std::size_t total = total_ + count_;
-  total_ = count_ = 0;
-  return total;
+  open_ = false;
+}
+
+std::size_t ChangeEncoder::finish() {
+  if (!open_) return 0;
+  close_frame();
+  return std::exchange(count_, 0);
 }
 
 void ChangeEncoder::add_blob(PointId id, const Slot& slot) {
-  const std::size_t at = out_.size();
-  out_.resize(at + kLongest);
-  std::byte* p = out_.data() + at + 1;
+  if (static_cast<std::size_t>(limit_ - p_) < kLongest) make_room();
+  std::byte* const control = p_;
+  std::byte* p = control + 1;
   unsigned bits = head(p, id, slot);
   const auto type = static_cast<std::uint8_t>(static_cast<std::uint8_t>(slot.type) | (slot.array ? 0x80 : 0));
   if (type != last_type_) {
@@ -48,12 +56,14 @@ void ChangeEncoder::add_blob(PointId id, const Slot& slot) {
     *p++ = static_cast<std::byte>(type);
     last_type_ = type;
   }
-  out_[at] = static_cast<std::byte>(bits);
-  out_.resize(static_cast<std::size_t>(p - out_.data()));
+  *control = static_cast<std::byte>(bits);
+  p_ = p;
+  out_.resize(end());
   const Value value = Value::share_raw({slot.bits, slot.type, slot.array, true});
   ByteWriter w(out_);
   w.varint(value.contents().size());
   w.bytes(value.contents());
+  p_ = limit_ = out_.data() + out_.size();
   ++count_;
 }
 
@@ -75,18 +85,32 @@ Result<Value> decode_blob(const std::byte*& p, const std::byte* end, Type type, 
 }  // namespace
 
 Result<void> decode_changes(std::span<const std::byte> body, std::vector<Change>& out) {
+  ChangeDecoder decoder(body);
+  for (;;) {
+    const std::size_t before = out.size();
+    out.resize(before + 512);
+    const auto count = decoder.next(std::span(out).subspan(before));
+    out.resize(before + count.value_or(0));
+    if (!count) return std::unexpected(count.error());
+    if (*count == 0) return {};
+  }
+}
+
+Result<std::size_t> ChangeDecoder::next(std::span<Change> out) {
   constexpr unsigned char kIdBytes[4] = {0, 1, 3, 4};
   constexpr unsigned char kTimeBytes[4] = {0, 2, 4, 8};
   constexpr unsigned char kStatusBytes[4] = {0, 0, 0, 4};
-  const std::byte* p = body.data();
-  const std::byte* const end = p + body.size();
-  PointId id = kNoPoint;
-  std::uint64_t time = 0;
-  Status last_status = 0;
-  Type type = Type::float64;
-  bool array = false;
-  std::size_t size = 8;
-  while (p < end) {
+  // In registers while it goes.
+  const std::byte* p = p_;
+  const std::byte* const end = end_;
+  PointId id = id_;
+  std::uint64_t time = time_;
+  Status last_status = last_status_;
+  Type type = type_;
+  bool array = array_;
+  std::size_t size = size_;
+  std::size_t count = 0;
+  while (p < end && count < out.size()) {
     const auto control = std::to_integer<unsigned>(*p++);
     const unsigned id_code = control & 3, time_code = control >> 2 & 3, status_code = control >> 4 & 3, value_code = control >> 6;
     if (end - p < kIdBytes[id_code] + kTimeBytes[time_code] + kStatusBytes[status_code] + (value_code == 1)) return malformed("cut short");
@@ -121,7 +145,7 @@ Result<void> decode_changes(std::span<const std::byte> body, std::vector<Change>
     } else if (status_code == 2) {
       return malformed("reserved status code");
     }
-    Change& change = out.emplace_back();
+    Change& change = out[count++];
     change.point = id;
     change.status = status;
     change.source_time = static_cast<std::int64_t>(time);
@@ -133,6 +157,7 @@ Result<void> decode_changes(std::span<const std::byte> body, std::vector<Change>
       array = byte & 0x80;
       size = array ? 0 : inline_size(type);
     } else if (value_code == 2) {
+      change.value = Value();
       continue;
     } else {
       return malformed("reserved value code");
@@ -151,7 +176,14 @@ Result<void> decode_changes(std::span<const std::byte> body, std::vector<Change>
       change.value = std::move(*value);
     }
   }
-  return {};
+  p_ = p;
+  id_ = id;
+  time_ = time;
+  last_status_ = last_status;
+  type_ = type;
+  array_ = array;
+  size_ = size;
+  return count;
 }
 
 }  // namespace sallyport::link

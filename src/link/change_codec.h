@@ -27,9 +27,8 @@ class ChangeEncoder {
   void add(PointId id, const Slot& slot, bool stale) {
     if (!open_ || stale != stale_) start(stale);
     if (slot.blob) [[unlikely]] return add_blob(id, slot);
-    const std::size_t at = out_.size();
-    out_.resize(at + kLongest);
-    std::byte* const control = out_.data() + at;
+    if (static_cast<std::size_t>(limit_ - p_) < kLongest) [[unlikely]] make_room();
+    std::byte* const control = p_;
     std::byte* p = control + 1;
     unsigned bits = head(p, id, slot);
     const std::size_t size = inline_size(slot.type);
@@ -43,16 +42,19 @@ class ChangeEncoder {
     std::memcpy(p, &slot.bits, 8);
     p += size;
     *control = static_cast<std::byte>(bits);
-    out_.resize(static_cast<std::size_t>(p - out_.data()));
+    p_ = p;
     ++count_;
   }
-  // Closes the frame, if one is open. Returns the number of changes in it.
+  // Closes the frame, if one is open. Returns the number of changes in it. Until then `out` has room behind end().
   std::size_t finish();
+  std::size_t end() const { return open_ ? static_cast<std::size_t>(p_ - out_.data()) : out_.size(); }
 
  private:
   static constexpr std::size_t kLongest = 1 + 4 + 8 + 4 + 1 + 8;
 
   void start(bool stale);
+  void close_frame();
+  void make_room();
   void add_blob(PointId id, const Slot& slot);
   unsigned head(std::byte*& p, PointId id, const Slot& slot) {
     unsigned bits;
@@ -103,15 +105,35 @@ class ChangeEncoder {
   }
 
   Bytes& out_;
+  std::byte* p_ = nullptr;       // where the next record goes, and how far it may reach
+  std::byte* limit_ = nullptr;
   bool open_ = false, stale_ = false;
-  std::size_t at_ = 0, count_ = 0, total_ = 0;
+  std::size_t at_ = 0, count_ = 0;
   PointId last_id_ = 0;
   UtcNanoseconds last_time_ = 0;
   Status last_status_ = 0;
   std::uint8_t last_type_ = 0;
 };
 
-// Appends the changes of a frame's body to `out`, with the sender's ids.
+// Goes through a frame's body in blocks that stay in the first-level cache.
+class ChangeDecoder {
+ public:
+  explicit ChangeDecoder(std::span<const std::byte> body) : p_(body.data()), end_(body.data() + body.size()) {}
+  // Fills `out` from the front, with the sender's ids; returns how many, 0 at the end. malformed: what came before is good.
+  Result<std::size_t> next(std::span<Change> out);
+
+ private:
+  const std::byte* p_;
+  const std::byte* end_;
+  PointId id_ = kNoPoint;
+  std::uint64_t time_ = 0;
+  Status last_status_ = 0;
+  Type type_ = Type::float64;
+  bool array_ = false;
+  std::size_t size_ = 8;
+};
+
+// Appends all changes of a frame's body to `out`.
 Result<void> decode_changes(std::span<const std::byte> body, std::vector<Change>& out);
 
 }  // namespace sallyport::link

@@ -7,6 +7,11 @@
 #include "link/change_codec.h"
 
 namespace sallyport::link {
+namespace {
+
+constexpr std::size_t kBlock = 512;  // changes: 16 KiB, half of a first-level cache
+
+}  // namespace
 
 Receiver::Receiver(Namespace& ns, std::string node, std::string link, Patterns receive, Status on_loss, std::uint32_t max_points,
                    std::uint32_t rank)
@@ -250,15 +255,20 @@ Result<void> Receiver::on_remove(std::span<const PointId> points) {
 }
 
 Result<void> Receiver::on_changes(std::span<const std::byte> body, bool stale) {
-  changes_.clear();
-  if (auto ok = decode_changes(body, changes_); !ok) return ok;
-  for (Change& change : changes_) {
-    // 0 - 1 is kNoPoint: unknown ids are passed over and counted by the namespace.
-    change.point = change.point < ids_end_ ? ids_[change.point] - 1 : kNoPoint;
+  ChangeDecoder decoder(body);
+  changes_.resize(kBlock);
+  for (;;) {
+    const auto count = decoder.next(changes_);
+    if (!count) return std::unexpected(count.error());
+    if (*count == 0) return {};
+    const auto block = std::span(changes_).first(*count);
+    for (Change& change : block) {
+      // 0 - 1 is kNoPoint: unknown ids are passed over and counted by the namespace.
+      change.point = change.point < ids_end_ ? ids_[change.point] - 1 : kNoPoint;
+    }
+    counters_.changes += block.size();
+    counters_.unknown += namespace_.apply_from(provider_, block, stale);
   }
-  counters_.changes += changes_.size();
-  counters_.unknown += namespace_.apply_from(provider_, changes_, stale);
-  return {};
 }
 
 void Receiver::forget_unnamed_routes() {
@@ -305,8 +315,9 @@ void Receiver::check_takeover() {
 // --- Digests -------------------------------------------------------------------------------------------------------------
 
 void Receiver::compare(const Position& position) {
-  const Namespace::Holding mine = namespace_.holding(provider_);
-  if (mine.digest == position.digest && mine.points == position.points) {
+  const auto mine = namespace_.holding(provider_);
+  if (!mine) return;
+  if (mine->digest == position.digest && mine->points == position.points) {
     compare_backoff_ = kFirstCompare;   // but not sooner: a peer may lie every other time
     if (compare_ == Compare::asked_routes) compare_ = Compare::idle;
     return;

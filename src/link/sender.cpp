@@ -20,7 +20,7 @@ std::uint64_t hash_view(const Patterns& send, const Hello& peer) {
 struct Sender::Encoder {
   Encoder(Bytes& o, std::size_t budget, SenderCounters& c) : out(o), end(o.size() + budget), start(o.size()), counters(c), defines(o), changes(o) {}
 
-  bool full() const { return out.size() >= (sharing ? start + (end - start) / 2 : end); }
+  bool full() const { return (changing ? changes.end() : out.size()) >= (sharing ? start + (end - start) / 2 : end); }
   void share(bool on) { sharing = on; }
   bool routes_full() const { return out.size() >= start + kRouteBytes; }
   void route(const RouteNews& news) {
@@ -102,14 +102,16 @@ bool Sender::fill(Bytes& out, std::size_t budget, bool with_position) {
   // Waiting for a decent piece of room makes decent frames.
   const std::size_t room = window_.room() >= std::min<std::size_t>(window_.window() / 4, 4096) ? window_.room() : 0;
   Encoder encoder(out, std::min(budget, room), counters_);
-  const LinkCursor::Pulled pulled = cursor_.pull(encoder);
+  digest_due_ = digest_due_ || with_position;
+  const LinkCursor::Pulled pulled = cursor_.pull(encoder, digest_due_);
   encoder.close();
   const bool wrote = out.size() > before;
   if (pulled.synchronized) synchronized_ = true;
-  if (pulled.consistent && (wrote || (pulled.caught_up && (with_position || !told_caught_up_)) || synchronized_ != last_.synchronized || pulled.complete != last_.complete)) {
-    last_ = {pulled.seen, pulled.defined, synchronized_, pulled.complete, pulled.caught_up, pulled.digest, pulled.points};
+  if (pulled.consistent && (wrote || pulled.summed || (pulled.caught_up && !told_caught_up_) || synchronized_ != last_.synchronized || pulled.complete != last_.complete)) {
+    last_ = {pulled.seen, pulled.defined, synchronized_, pulled.complete, pulled.summed, pulled.digest, pulled.points};
     encode(out, last_);
     told_caught_up_ = pulled.caught_up;
+    if (pulled.summed) digest_due_ = false;
   }
   if (pulled.more) return room > 0;  // closed: an acknowledgement opens it
   return !cursor_.idle_and_armed();

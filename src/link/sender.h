@@ -52,6 +52,7 @@ class Sender {
   Begin begin_;
   bool synchronized_ = false;
   bool told_caught_up_ = false;
+  bool digest_due_ = true;      // at the first rest, then with each heartbeat
   Position last_;
   SenderCounters counters_;
 };

@@ -62,14 +62,16 @@ class LinkCursor {
     bool synchronized = false;   // all that had changed by mark_start() has been handed out
     bool complete = false;       // and nothing is missing here that links of this node have yet to bring
     bool caught_up = false;      // the peer, having applied this, holds what this node holds
+    bool summed = false;         // and `digest` and `points` say what that is
     bool consistent = false;     // seen and defined tell where to resume
     Revision seen = 0;
     std::uint64_t defined = 0;
-    std::uint64_t digest = 0;    // of all the peer holds, when caught up
+    std::uint64_t digest = 0;
     std::uint64_t points = 0;
   };
+  // `digest`: sum up, when caught up. That takes a while after many changes, so it is for heartbeats, not for every pull.
   template <typename Encoder>
-  Pulled pull(Encoder& encoder);
+  Pulled pull(Encoder& encoder, bool digest);
 
   // Whether a pull would find something. Arms the waker when not.
   bool idle_and_armed();
@@ -306,6 +308,7 @@ void LinkCursor::pull_repair(Encoder& encoder) {
 template <typename Encoder>
 void LinkCursor::answer_questions(Encoder& encoder) {
   if (route_digests_wanted_) {
+    im_.sum();
     std::vector<RouteDigest> digests(im_.routes.size());
     for (const Cell& cell : im_.cells) {
       if (cell.points == 0 || !cell.views.test(view_) || !route_allowed(im_.routes[cell.route])) continue;
@@ -329,7 +332,7 @@ void LinkCursor::answer_questions(Encoder& encoder) {
 }
 
 template <typename Encoder>
-LinkCursor::Pulled LinkCursor::pull(Encoder& encoder) {
+LinkCursor::Pulled LinkCursor::pull(Encoder& encoder, bool digest) {
   const std::lock_guard lock(im_.mutex);
   looked_ = 0;
   pull_routes(encoder);
@@ -354,7 +357,9 @@ LinkCursor::Pulled LinkCursor::pull(Encoder& encoder) {
   pulled.complete = pulled.caught_up && im_.incomplete == 0;
   pulled.seen = cursor_.seen;
   pulled.defined = cursor_.defined;
-  if (pulled.caught_up) {
+  pulled.summed = digest && pulled.caught_up && im_.sum(kLookPerPull);
+  if (digest && pulled.caught_up && !pulled.summed) pulled.more = true;
+  if (pulled.summed) {
     for (const Cell& cell : im_.cells) {
       if (cell.points == 0 || !cell.views.test(view_) || !route_allowed(im_.routes[cell.route])) continue;
       pulled.digest += cell.digest;

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kListChunk = 4096;  // points looked at while holding the lock once
 constexpr std::size_t kMaxCells = 0xfffe;
+constexpr std::size_t kSumPerCall = 128 * 1024;   // a few milliseconds
 constexpr std::size_t kPrefetch = 12;     // slots ahead: about the time one cache miss takes
 
 std::uint64_t cell_key(RouteId route, const ViewMask& views) {
@@ -55,7 +56,7 @@ CellId Namespace::Impl::cell_for(RouteId route, const ViewMask& mask) {
 
 void Namespace::Impl::move_to_cell(Slot& slot, CellId cell) {
   if (slot.cell == cell) return;
-  const std::uint64_t digest = digest_of(slot);
+  const std::uint64_t digest = slot.unsummed ? 0 : digest_of(slot);
   Cell& from = cells[slot.cell];
   Cell& to = cells[cell];
   from.digest -= digest;
@@ -81,15 +82,35 @@ void Namespace::Impl::block(Route& route, RouteId by) {
 
 inline void Namespace::Impl::set(PointId id, Slot& slot, Change& change, bool stale) {
   if (slot.burst > 1) [[unlikely]] keep_edge(id, slot);
-  std::uint64_t& digest = cells[slot.cell].digest;
-  digest -= digest_of(slot);
+  if (!slot.unsummed) [[unlikely]] take_from_digest(id, slot);
   table.set_value(slot, std::move(change.value));
   slot.source_time = change.source_time;
   slot.status = change.status;
   slot.stale = stale;
   slot.guarded = false;
   slot.revision = changes.append(id);
-  digest += digest_of(slot);
+}
+
+void Namespace::Impl::take_from_digest(PointId id, Slot& slot) {
+  cells[slot.cell].digest -= digest_of(slot);
+  slot.unsummed = true;
+  unsummed.push_back(id);
+  if (unsummed.size() > std::size_t{table.end()} * 2 + 1024) sum();  // points that come and go under the same ids
+}
+
+bool Namespace::Impl::sum(std::size_t max) {
+  const std::size_t to = max < unsummed.size() - summed_to ? summed_to + max : unsummed.size();
+  for (; summed_to < to; ++summed_to) {
+    if (summed_to + kPrefetch < to) __builtin_prefetch(&table[unsummed[summed_to + kPrefetch]], 1);
+    Slot& slot = table[unsummed[summed_to]];
+    if (!slot.unsummed) continue;
+    slot.unsummed = false;
+    cells[slot.cell].digest += digest_of(slot);
+  }
+  if (summed_to < unsummed.size()) return false;
+  unsummed.clear();
+  summed_to = 0;
+  return true;
 }
 
 std::uint64_t Namespace::Impl::oldest_definition_read() const {
@@ -256,7 +277,8 @@ Namespace::Refused Namespace::define(RouteId route, std::span<const Definition> 
 
 void Namespace::Impl::erase(PointId id, Slot& slot) {
   Cell& cell = cells[slot.cell];
-  cell.digest -= digest_of(slot);
+  if (!slot.unsummed) cell.digest -= digest_of(slot);
+  slot.unsummed = false;
   --cell.points;
   --routes[cell.route].points;
   if (slot.burst > 1) edges.erase(id);
@@ -301,8 +323,9 @@ void Namespace::remove_unnamed(std::uint32_t provider, const std::vector<bool>& 
   remove_from(provider, gone);
 }
 
-Namespace::Holding Namespace::holding(std::uint32_t provider) const {
+std::optional<Namespace::Holding> Namespace::holding(std::uint32_t provider) const {
   const std::lock_guard lock(impl_->mutex);
+  if (!impl_->sum(kSumPerCall)) return std::nullopt;
   Holding holding;
   for (const Cell& cell : impl_->cells) {
     if (cell.points == 0 || impl_->routes[cell.route].provider != provider) continue;
@@ -353,6 +376,7 @@ std::uint64_t Namespace::apply_from(std::uint32_t provider, std::span<Change> ch
 
 Namespace::Holding Namespace::route_holding(RouteId route) const {
   const std::lock_guard lock(impl_->mutex);
+  impl_->sum();
   Holding holding;
   for (const Cell& cell : impl_->cells) {
     if (cell.route != route) continue;

@@ -158,7 +158,7 @@ class Namespace {
   void remove_unnamed(std::uint32_t provider, const std::vector<bool>& keep);
   // Points and digest of what a provider brought: compared with what the peer says it sent.
   struct Holding { std::uint64_t points = 0, digest = 0; };
-  Holding holding(std::uint32_t provider) const;
+  std::optional<Holding> holding(std::uint32_t provider) const;  // nothing: there is more to sum up; ask again later
   Holding route_holding(RouteId route) const;
   // Digests of a route's points in kBuckets parts by path: narrows a difference down. Goes through the whole table.
   static constexpr std::size_t kBuckets = 1024;

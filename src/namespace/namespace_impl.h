@@ -113,6 +113,9 @@ struct Namespace::Impl {
   std::vector<Route> routes;
   std::atomic<std::uint64_t> route_version = 0;   // written under the lock
   std::unordered_map<PointId, Edges> edges;
+  // A point that changes a thousand times between two heartbeats is taken out of its cell's digest once, and put back once.
+  std::vector<PointId> unsummed;       // each may stand here more than once
+  std::size_t summed_to = 0;
   std::vector<Cell> cells;
   std::unordered_map<std::uint64_t, std::vector<CellId>> cell_index;  // by hash of (route, views)
   std::uint32_t next_provider = 1;
@@ -146,6 +149,9 @@ struct Namespace::Impl {
     return slot.status == change.status && slot.source_time == change.source_time && !slot.stale && table.value(slot) == change.value;
   }
   void keep_edge(PointId id, const Slot& slot);
+  void take_from_digest(PointId id, Slot& slot);
+  // Makes the digests of cells right, at most `max` points at a time; true once they are.
+  bool sum(std::size_t max = SIZE_MAX);
   // Calls visit(edge slot) for the kept edge of this revision, or for all after `seen`, oldest first. The slot is a copy
   // that borrows its value.
   template <typename Visit> void edge_at(PointId id, Revision revision, Visit&& visit) const;

@@ -38,13 +38,14 @@ struct alignas(64) Slot {
   bool present : 1;
   bool stale : 1;            // came already covered: not live although newer than the overlay
   bool reused : 1;           // readers may know this id as another point, or of another route
+  bool unsummed : 1;         // its digest is not in that of its cell: it changed since digests were last asked for
   bool guarded : 1;          // of a route that was behind when it took over: nothing older than this is taken from it
   std::uint8_t burst;
 };
 static_assert(sizeof(Slot) == 64);
 
 // Points that share a route and are seen by the same set of views. A digest of everything a link mirrors is the sum of the
-// digests of a few cells.
+// digests of a few cells, once Namespace::Impl::sum() has added what changed.
 struct Cell {
   RouteId route = kNoRoute;
   ViewMask views;
