@@ -8,6 +8,7 @@ namespace {
 constexpr std::size_t kReadPerTurn = 512 * 1024;   // then others on the loop have their turn
 constexpr Duration kReadTime = std::chrono::milliseconds(1);   // … also when they are tiny frames, which cost more
 constexpr std::size_t kWritePerTurn = 512 * 1024;
+constexpr std::size_t kIdleBytes = 4096;           // sent between two ticks
 constexpr Duration kGoodbye = std::chrono::milliseconds(500);
 // AES-GCM is good for 2^24.5 records under one key (RFC 8446 §5.5); 2^20 records of 16 KiB at most are far from that.
 constexpr std::uint64_t kBytesPerKey = std::uint64_t{1} << 34;
@@ -107,10 +108,21 @@ void Connection::set_timer() {
     self->timer_set_ = false;
     if (self->session_->state() == Session::State::closed) return self->end(self->session_->reason());  // the goodbye did not get through
     self->session_->tick(self->now());
+    self->release_idle_buffer();
     self->renew_keys();
     if (self->session_->more()) self->pump();
     if (self->session_) self->set_timer();
   });
+}
+
+// Thousands of links are mostly idle, and each has had its snapshot once.
+void Connection::release_idle_buffer() {
+  const std::uint64_t sent = session_->sent_bytes();
+  const bool idle = sent - std::exchange(sent_at_tick_, sent) < kIdleBytes;
+  if (idle && written_ == out_.size() && out_.capacity() > kIdleBytes) {
+    out_ = Bytes();
+    written_ = 0;
+  }
 }
 
 // OpenSSL never renews the keys of a TLS 1.3 connection by itself. Ours and, by request, the peer's.

@@ -45,6 +45,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void pump_later();
   void set_timer();
   void renew_keys();
+  void release_idle_buffer();
   void end(const std::string& reason);
 
   net::Loop& loop_;
@@ -58,6 +59,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool waiting_writable_ = false;
   Bytes out_;
   std::size_t written_ = 0;
+  std::uint64_t sent_at_tick_ = 0;
   Duration key_update_;
   MonotonicTime keys_since_;
   std::uint64_t keys_sent_ = 0, keys_received_ = 0, key_updates_ = 0;   // bytes of the session when the keys were last changed

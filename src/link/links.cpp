@@ -77,10 +77,15 @@ struct Links::Impl {
     });
   }
   void tell_hops() {
+    std::vector<const Tunnel*> telling;   // few: a thousand consumers have no hops behind them
     for (const auto& [name, tunnel] : tunnels) {
+      if (!tunnel->options().receive.empty()) telling.push_back(tunnel.get());
+    }
+    for (const auto& [name, tunnel] : tunnels) {
+      if (!tunnel->tells_hops()) continue;
       std::vector<HopStatus> hops;
-      for (const auto& [other_name, other] : tunnels) {
-        if (other != tunnel) other->append_hops(hops, tunnel->options().peer);
+      for (const Tunnel* other : telling) {
+        if (other != tunnel.get()) other->append_hops(hops, tunnel->options().peer);
       }
       // What others told must not push out what is known here.
       std::ranges::stable_partition(hops, [this](const HopStatus& hop) { return hop.node == context.node; });

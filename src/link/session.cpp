@@ -8,7 +8,8 @@
 namespace sallyport::link {
 namespace {
 
-constexpr std::size_t kReadSpace = 64 * 1024;
+constexpr std::size_t kLeastReadSpace = 4 * 1024, kReadSpace = 64 * 1024;
+constexpr unsigned kSmallReads = 256;               // in a row, then the buffer shrinks
 constexpr std::size_t kFillBytes = 64 * 1024;       // four full TLS records
 constexpr std::size_t kAckBytes = 32 * 1024;
 constexpr Duration kAckDelay = std::chrono::milliseconds(20);
@@ -25,6 +26,7 @@ Session::Session(Namespace& ns, Receiver& receiver, SessionOptions options, Mono
       waker_(std::move(waker)),
       heartbeat_(options_.heartbeat),
       timeout_(options_.timeout),
+      read_space_(kLeastReadSpace),
       started_(now),
       last_heard_(now),
       last_fresh_(now),
@@ -104,10 +106,10 @@ std::span<std::byte> Session::input_space() {
     filled_ -= parsed_;
     parsed_ = 0;
   }
-  if (input_.size() < filled_ + kReadSpace) input_.resize(filled_ + kReadSpace);
-  // A frame of megabytes must not leave its buffer behind for ever.
-  if (filled_ == 0 && input_.size() > 4 * kReadSpace) {
-    input_.resize(kReadSpace);
+  if (input_.size() < filled_ + read_space_) input_.resize(filled_ + read_space_);
+  // A frame of megabytes, or a busy hour, must not leave its buffer behind for ever: thousands of links are mostly idle.
+  if (filled_ == 0 && input_.size() > 4 * read_space_) {
+    input_.resize(read_space_);
     input_.shrink_to_fit();
   }
   return std::span(input_).subspan(filled_);
@@ -117,6 +119,14 @@ void Session::received(std::size_t bytes, MonotonicTime now) {
   if (state_ == State::closed) return;
   // We were stopped ourselves, or the peer was: what now comes out of the kernel's buffer is old.
   if (silent(now)) return close(CloseCode::timeout, "timeout");
+  if (bytes == input_.size() - filled_) {
+    read_space_ = std::min(kReadSpace, 4 * read_space_);
+  } else if (bytes * 8 > read_space_) {
+    small_reads_ = 0;
+  } else if (++small_reads_ >= kSmallReads) {
+    small_reads_ = 0;
+    read_space_ = std::max(kLeastReadSpace, read_space_ / 4);
+  }
   filled_ += bytes;
   received_bytes_ += bytes;
   parse(now);

@@ -116,6 +116,8 @@ class Session {
 
   Bytes input_;
   std::size_t parsed_ = 0, filled_ = 0;
+  std::size_t read_space_;             // grows with what comes at once, shrinks with a run of little
+  unsigned small_reads_ = 0;
   std::size_t progress_mark_ = 0;
   Bytes control_;                      // to be sent before anything else
   Bytes hops_;

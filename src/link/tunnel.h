@@ -46,6 +46,7 @@ class Tunnel {
   LinkStatus status() const;
   // Hops as seen from here: this link, then what the peer told, marked unheard while the link is not up.
   void append_hops(std::vector<HopStatus>& out, const std::string& not_for_peer) const;
+  bool tells_hops() const { return running() && connection_->session()->sender() != nullptr; }
   void send_hops(std::vector<HopStatus> hops);
   // A route of this node changed: points refused here may now be ours to bring.
   void check_takeover();

@@ -12,15 +12,17 @@ Value microseconds(Duration duration) {
   return Value::from(std::int64_t{std::chrono::duration_cast<std::chrono::microseconds>(duration).count()});
 }
 
+// So many links tell their counters each second; with more of them each has its turn. What changes is read by everyone who
+// has a cursor, and a thousand idle links must not keep a thousand links busy. Changes of state are told at once.
+constexpr std::size_t kCountersPerRound = 50;
+
 // OPC UA counts 100 ns since 1601.
 Value date_time(UtcNanoseconds time) { return Value::date_time(time / 100 + 116'444'736'000'000'000); }
 
 }  // namespace
 
 SysPoints::SysPoints(Namespace& ns, const std::string& node)
-    : publisher_(ns, node, "$sys", "$sys/" + node, status::kBadNoCommunication) {
-  publisher_.live();
-}
+    : publisher_(ns, node, "$sys", "$sys/" + node, status::kBadNoCommunication) {}
 
 void SysPoints::define(const std::string& path, Point& point, std::string_view unit) {
   Meta meta;
@@ -59,20 +61,28 @@ void SysPoints::set_connector(const std::string& prefix, const ConnectorInfo& in
   set(prefix + "/dropped", count(info.status.dropped));
 }
 
-void SysPoints::set_link(const link::LinkStatus& link) {
+void SysPoints::keep(const std::string& path) {
+  if (const auto at = points_.find(path); at != points_.end()) at->second.seen = round_;
+}
+
+void SysPoints::set_link(const link::LinkStatus& link, bool counters) {
   const std::string prefix = "links/" + link.name;
   set(prefix + "/state", Value::text(link::to_string(link.state)));
   set(prefix + "/reason", Value::text(link.reason));
   set(prefix + "/peer", Value::text(link.peer));
   set(prefix + "/group", Value::text(link.group));
-  set(prefix + "/delay_us", microseconds(link.delay), "µs");
+  const auto counter = [&](const char* name, Value value, std::string_view unit = {}) {
+    if (counters || !points_.contains(prefix + name)) set(prefix + name, std::move(value), unit);
+    else keep(prefix + name);
+  };
   set(prefix + "/connects", count(link.connects));
   set(prefix + "/refused", count(link.refused));
-  set(prefix + "/changes_sent", count(link.send.changes));
-  set(prefix + "/bytes_sent", count(link.send.bytes), "B");
-  set(prefix + "/dropped", count(link.send.dropped));
-  set(prefix + "/changes_received", count(link.receive.changes));
-  set(prefix + "/bytes_received", count(link.receive.bytes), "B");
+  counter("/delay_us", microseconds(link.delay), "µs");
+  counter("/changes_sent", count(link.send.changes));
+  counter("/bytes_sent", count(link.send.bytes), "B");
+  counter("/dropped", count(link.send.dropped));
+  counter("/changes_received", count(link.receive.changes));
+  counter("/bytes_received", count(link.receive.bytes), "B");
 }
 
 void SysPoints::remove_unseen() {
@@ -95,12 +105,14 @@ void SysPoints::update(const NodeStatus& status) {
   set("points/good", count(status.points.good));
   set("points/uncertain", count(status.points.uncertain));
   set("points/bad", count(status.points.bad));
-  for (const auto& link : status.links) set_link(link);
+  const std::size_t turns = status.links.size() / kCountersPerRound + 1;
+  for (std::size_t i = 0; i < status.links.size(); ++i) set_link(status.links[i], (i + round_) % turns == 0);
   for (const auto& source : status.sources) set_connector("sources/" + source.name, source);
   for (const auto& sink : status.sinks) set_connector("sinks/" + sink.name, sink);
   if (!changes_.empty()) publisher_.publish(changes_);
   changes_.clear();
   remove_unseen();
+  if (!publisher_.is_live()) publisher_.live();  // all are told again, also after a restart with what was kept
 }
 
 }  // namespace sallyport::node

@@ -26,7 +26,8 @@ class SysPoints {
   };
   void set(const std::string& path, Value value, std::string_view unit = {});
   void set_connector(const std::string& prefix, const ConnectorInfo& info);
-  void set_link(const link::LinkStatus& link);
+  void set_link(const link::LinkStatus& link, bool counters);
+  void keep(const std::string& path);
   void define(const std::string& path, Point& point, std::string_view unit);
   void remove_unseen();
 
