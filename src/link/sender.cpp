@@ -113,7 +113,7 @@ bool Sender::fill(Bytes& out, std::size_t budget, bool with_position) {
     told_caught_up_ = pulled.caught_up;
     if (pulled.summed) digest_due_ = false;
   }
-  if (pulled.more) return room > 0;  // closed: an acknowledgement opens it
+  if (pulled.more) return room > 0 || !cursor_.armed_for_routes();  // closed: an acknowledgement opens it
   return !cursor_.idle_and_armed();
 }
 

@@ -26,6 +26,7 @@ Session::Session(Namespace& ns, Receiver& receiver, SessionOptions options, Mono
       waker_(std::move(waker)),
       heartbeat_(options_.heartbeat),
       timeout_(options_.timeout),
+      has_receiver_(!options_.candidate),
       read_space_(kLeastReadSpace),
       started_(now),
       last_heard_(now),
@@ -53,7 +54,7 @@ void Session::end(const std::string& reason) {
   reason_ = reason;
   more_ = false;
   drop_sender();
-  receiver_.lost(reason);
+  if (has_receiver_) receiver_.lost(reason);
 }
 
 void Session::lost(const std::string& what) { end(what); }
@@ -68,6 +69,7 @@ void Session::close(CloseCode code, const std::string& text) {
 }
 
 bool Session::succeed(Session& old) {
+  has_receiver_ = true;
   if (old.state_ != State::running || old.peer_hello_.incarnation != peer_hello_.incarnation) {
     old.lost("replaced by a newer connection");
     return false;
@@ -81,6 +83,7 @@ bool Session::succeed(Session& old) {
   old.state_ = State::closed;
   old.reason_ = "succeeded";
   old.more_ = false;
+  old.has_receiver_ = false;
   old.drop_sender();
   return true;
 }

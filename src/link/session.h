@@ -29,6 +29,7 @@ struct SessionOptions {
   Duration heartbeat = std::chrono::seconds(1);
   Duration timeout = std::chrono::seconds(3);
   std::size_t first_window = FlowWindow::kFirst;
+  bool candidate = false;              // another session of the link has the receiver, until succeed() or take_receiver()
 };
 
 class Session {
@@ -58,6 +59,7 @@ class Session {
   // This session, whose hellos are exchanged, goes on in the place of `old` on the same link. When the peer's table is the
   // same, nothing is lost and no overlay laid; `old` is closed without a word. Otherwise it is lost, and false returned.
   bool succeed(Session& old);
+  void take_receiver() { has_receiver_ = true; }   // the other session is gone
   // Asks the peer, who dials, for a new connection.
   void ask_renewal();
 
@@ -112,6 +114,7 @@ class Session {
   SenderCounters sent_;                // of the sender that was
   PeerBudget budget_{Duration(0)};     // from the hellos on: what the peer may ask of us
   std::optional<CloseCode> closed_with_;
+  bool has_receiver_;                  // what ends this session is a loss
   bool begun_ = false;                 // the peer's begin frame came
 
   Bytes input_;

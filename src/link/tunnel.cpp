@@ -101,6 +101,7 @@ SessionOptions Tunnel::session_options() const {
   session.receive_texts = pattern_texts(options_.receive);
   session.heartbeat = options_.heartbeat;
   session.timeout = options_.timeout;
+  session.candidate = candidate_ != nullptr;
   if (running() && connection_->session()->sender() != nullptr) session.first_window = connection_->session()->sender()->window().window();
   return session;
 }
@@ -262,8 +263,10 @@ void Tunnel::lost(const std::string& reason, bool refused) {
     log::warn("link cannot connect", log::field("link", options_.name), log::field("peer", options_.peer), log::field("reason", reason));
   }
   set_state(dials() ? LinkState::connecting : LinkState::down, reason);
+  if (retired_) std::exchange(retired_, nullptr)->drop();   // the peer shall know now
   if (candidate_) {   // it was about to take over, and now simply begins
     connection_ = std::exchange(candidate_, nullptr);
+    connection_->session()->take_receiver();
     return;
   }
   attempt_.reset();

@@ -72,4 +72,11 @@ bool LinkCursor::idle_and_armed() {
   return true;
 }
 
+bool LinkCursor::armed_for_routes() {
+  const std::lock_guard lock(im_.mutex);
+  if (route_version_ != im_.route_version) return false;
+  if (!wake_->armed.exchange(true)) im_.armed.fetch_add(1);
+  return true;
+}
+
 }  // namespace sallyport

@@ -75,6 +75,9 @@ class LinkCursor {
 
   // Whether a pull would find something. Arms the waker when not.
   bool idle_and_armed();
+  // Arms the waker although there is something left to pull, for which there is no room: news of routes need none. False:
+  // there are such already.
+  bool armed_for_routes();
 
  private:
   static constexpr std::size_t kLookPerPull = 65536;

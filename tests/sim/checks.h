@@ -11,8 +11,7 @@ namespace sallyport::sim {
 
 inline constexpr Duration kTimeout = std::chrono::seconds(3);
 inline constexpr Duration kSlack = std::chrono::milliseconds(500);     // promise 3
-inline constexpr Duration kQuick = std::chrono::milliseconds(950);     // the same, when the break is told: at once, but with
-                                                                       // the next heartbeat where the window is closed
+inline constexpr Duration kQuick = std::chrono::milliseconds(200);     // the same, when the break is told
 inline constexpr Duration kConverge = std::chrono::seconds(20);        // after the last fault: dialling again, a full
                                                                        // resend, a digest and a repair
 

@@ -233,6 +233,7 @@ void World::open(SimEnd& end, std::shared_ptr<Wire> wire) {
   if (end.receives) options.receive_texts = kAll;
   options.send = *Patterns::parse(options.send_texts);
   if (end.session() != nullptr && end.session()->sender() != nullptr) options.first_window = end.session()->sender()->window().window();
+  options.candidate = end.in_use != nullptr;
   auto connection = std::make_unique<SimConnection>();
   connection->wire = std::move(wire);
   connection->session = std::make_unique<link::Session>(*node.ns, *end.receiver, options, node.clock->monotonic(),
@@ -316,7 +317,9 @@ void World::lose(SimEnd& end, std::string reason) {
   note(node_at(end.node).name + " loses " + node_at(end.peer).name + ": " + end.in_use->session->reason());
   hang_up(end, std::move(end.in_use), reason);
   end.receiver->lost(reason);
+  if (end.retired) std::exchange(end.retired, nullptr)->close(end.direction, now(), cable_of(end));
   end.in_use = std::move(end.candidate);
+  if (end.in_use) end.in_use->session->take_receiver();
   end.next_dial = now() + 50ms + 1ms * (random_() % 100);
 }
 
