@@ -224,11 +224,11 @@ TEST_F(NamespaceTable, HoldsTheSameDigestHoweverAStateWasReached) {
   ns.remove(r1, std::span(&gone, 1));
   put(other, r2, "b", Value::text("hello"));
   const PointId oa = put(other, r2, "a", Value());
-  EXPECT_NE(ns.holding(mine).digest, other.holding(theirs).digest);
+  EXPECT_NE(ns.holding(mine)->digest, other.holding(theirs)->digest);
   Change oc{oa, status::kGood, 9, Value::from(2.0)};
   other.apply(r2, std::span(&oc, 1));
-  EXPECT_EQ(ns.holding(mine).digest, other.holding(theirs).digest);
-  EXPECT_EQ(ns.holding(mine).points, 2u);
+  EXPECT_EQ(ns.holding(mine)->digest, other.holding(theirs)->digest);
+  EXPECT_EQ(ns.holding(mine)->points, 2u);
 }
 
 TEST(NamespaceThreads, AgreeInTheEndWithOneWriterAndThreeReaders) {
