@@ -17,6 +17,7 @@ void add_resume(Options& bench);
 void add_slow_link(Options& bench);
 void add_fan_out(Options& bench);
 void add_idle_links(Options& bench);
+void add_opcua(Options& bench);
 void add_sessions(Options& bench);
 
 // "max", or changes per second.

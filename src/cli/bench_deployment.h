@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,10 +28,16 @@ struct LinkFigures {
 // The part of `status --json` that benchmarks look at.
 struct StatusFigures {
   std::uint16_t port = 0;
-  std::uint64_t points = 0;
+  std::uint64_t points = 0, good = 0;
   std::uint64_t source_changes = 0;
+  std::map<std::string, std::string> source_details;  // of the last source
+  std::map<std::string, std::uint64_t> source_counters;
   bool source_up = false;
   std::vector<LinkFigures> links;
+  std::uint64_t source_counter(const std::string& name) const {
+    const auto found = source_counters.find(name);
+    return found == source_counters.end() ? 0 : found->second;
+  }
   const LinkFigures* link(const std::string& peer) const;
 };
 

@@ -42,6 +42,14 @@ void each(const json::value& value, std::string_view key, Visit visit) {
   for (const auto& entry : *array) visit(entry);
 }
 
+template <typename Visit>
+void note_fields(const json::value& value, std::string_view key, Visit visit) {
+  const auto* found = field(value, key);
+  const auto* object = found == nullptr ? nullptr : found->if_object();
+  if (object == nullptr) return;
+  for (const auto& [name, entry] : *object) visit(name, entry);
+}
+
 LaneFigures lane(const json::value& link, std::string_view key) {
   const auto* found = field(link, key);
   if (found == nullptr) return {};
@@ -64,10 +72,19 @@ Result<StatusFigures> Deployment::status(const std::string& node) const {
   if (!status) return within("status of " + node, status.error());
   StatusFigures figures;
   if (const auto* listen = field(*status, "listen")) figures.port = static_cast<std::uint16_t>(number(*listen, "port"));
-  if (const auto* points = field(*status, "points")) figures.points = number(*points, "total");
+  if (const auto* points = field(*status, "points")) {
+    figures.points = number(*points, "total");
+    figures.good = number(*points, "good");
+  }
   each(*status, "sources", [&](const json::value& source) {
     figures.source_changes += number(source, "changes");
     figures.source_up = text(source, "state") == "up";
+    note_fields(source, "details", [&](std::string_view name, const json::value& value) {
+      if (value.is_string()) figures.source_details[std::string(name)] = value.get_string();
+    });
+    note_fields(source, "counters", [&](std::string_view name, const json::value& value) {
+      figures.source_counters[std::string(name)] = value.is_number() ? value.to_number<std::uint64_t>() : 0;
+    });
   });
   each(*status, "links", [&](const json::value& link) {
     LinkFigures& one = figures.links.emplace_back();

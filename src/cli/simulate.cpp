@@ -22,6 +22,7 @@ struct Arguments {
   std::int64_t port = -1;
   std::int64_t tags = 0;
   double rate = 100;
+  std::string shape = "walk";
   std::int64_t seed = 1;
   bool security = false;
   bool only_secure = false;
@@ -58,6 +59,7 @@ Result<opcua::PlantOptions> options_of(const Arguments& arguments) {
   options.port = arguments.port >= 0 ? static_cast<std::uint16_t>(arguments.port) : address->port;
   options.tags = static_cast<std::uint32_t>(arguments.tags);
   options.rate = arguments.rate;
+  options.shape = arguments.shape == "ramp" ? opcua::TagShape::ramp : opcua::TagShape::walk;
   options.seed = static_cast<std::uint64_t>(arguments.seed);
   options.allow_none = !arguments.only_secure;
   options.user = arguments.user;
@@ -124,19 +126,29 @@ sigset_t heeded_signals() {
   return signals;
 }
 
+// For whoever measures: how many changes there were to see.
+void announce_rest(const opcua::PlantServer& plant) {
+  std::fputs(("resting after " + std::to_string(plant.tag_changes()) + " changes of tags\n").c_str(), stderr);
+  std::fflush(stderr);
+}
+
 // Says when the plant listens, lets it rest at SIGUSR1 and go on at SIGUSR2, and ends it at SIGINT or SIGTERM. On a
 // thread of its own, since the server takes this one.
 void attend(std::stop_token done, opcua::PlantServer& plant) {
   const sigset_t signals = heeded_signals();
   const timespec pause{0, 50'000'000};
-  bool announced = false;
+  bool announced = false, to_rest = false;
   while (!done.stop_requested()) {
     if (!announced && plant.running()) {
       announce(plant);
       announced = true;
     }
     const int signal = sigtimedwait(&signals, nullptr, &pause);
-    if (signal == SIGUSR1 || signal == SIGUSR2) plant.rest(signal == SIGUSR1);
+    if (signal == SIGUSR1 || signal == SIGUSR2) plant.rest(to_rest = signal == SIGUSR1);
+    if (to_rest && plant.at_rest()) {
+      announce_rest(plant);
+      to_rest = false;
+    }
     if (signal == SIGINT || signal == SIGTERM) return plant.stop();
   }
 }
@@ -165,6 +177,7 @@ Command simulate_command() {
         options.number("--port", arguments->port, "the port, instead of that in --listen; 0: any free one", -1, 65'535);
         options.number("--tags", arguments->tags, "further analog tags", 0, 5'000'000);
         options.real("--rate", arguments->rate, "changes per second over all further tags", 0, 1e7);
+        options.choice("--shape", arguments->shape, "how they move: a random walk, or 0, 1, 2 …", {"walk", "ramp"});
         options.number("--seed", arguments->seed, "the same seed gives the same plant", 0, INT64_MAX);
         options.flag("--security", arguments->security, "offer the three current security policies too");
         options.flag("--only-secure", arguments->only_secure, "offer nothing but them");
@@ -172,7 +185,9 @@ Command simulate_command() {
                      "write the plant's certificate to this file (its key beside it), to be trusted by clients");
         options.text("--user", arguments->user, "let in this user only; needs --password-file");
         options.text("--password-file", arguments->password_file, "the user's password, in the first line of a file");
-        options.footer("SIGUSR1 lets the plant rest (nothing changes), SIGUSR2 lets it go on.");
+        options.footer(
+            "SIGUSR1 lets the plant rest (nothing changes, and it says how many changes there were), SIGUSR2 lets it "
+            "go on.");
         return [arguments] { return simulate(*arguments); };
       }};
 }

@@ -71,6 +71,18 @@ TEST(BenchChain, RunsAsFastAsItGoesWithNothingWrongBackwardsOrMissing) {
   expect_all_right(figures);
 }
 
+TEST(BenchOpcua, BringsEachChangeOfAServerToTheSecondNode) {
+  const json::value figures =
+      bench_json({"opcua", "--points", "500", "--rate", "500", "--seconds", "1", "--warm-up", "0.5"});
+  for (const char* name : {"lost", "wrong", "backwards", "missing", "not_good"}) EXPECT_EQ(number_at(figures, name), 0) << name;
+  EXPECT_GT(number_at(figures, "arrived"), 100);
+  EXPECT_EQ(number_at(figures, "arrived"), number_at(figures, "written"));
+  for (const char* name : {"start_seconds.browse", "start_seconds.good_at_second_node", "processes.0.cpu_share",
+                           "processes.2.rss_bytes", "latency_ms.p50", "bytes_per_change"}) {
+    EXPECT_GT(number_at(figures, name), 0) << name;
+  }
+}
+
 TEST(BenchChain, TakesOneHopOrFourAndOtherTypesInRandomOrder) {
   for (const auto& [hops, type] : {std::pair{"1", "Int32"}, std::pair{"4", "String"}}) {
     const json::value figures = bench_json({"chain", "--points", "300", "--hops", hops, "--seconds", "0.3", "--rate",

@@ -1,6 +1,7 @@
 #include "protocol/opcua/client.h"
 
 #include <algorithm>
+#include <deque>
 
 #include "protocol/opcua/client_config.h"
 
@@ -8,6 +9,7 @@ namespace sallyport::opcua {
 namespace {
 
 constexpr std::size_t kReadBatch = 1000;
+constexpr std::size_t kReadsAhead = 3;  // requests at the server at once: it works while we take apart
 constexpr std::uint32_t kUnreadableLimit = 100;
 constexpr Duration kStep = std::chrono::milliseconds(50);
 constexpr std::uint32_t kIds[] = {UA_NS0ID_SERVER_SERVERCAPABILITIES_OPERATIONLIMITS_MAXNODESPERREAD,
@@ -280,55 +282,105 @@ Result<void> Client::service(const void* request, const UA_DataType* request_typ
                        });
       !sent)
     return sent;
-  const MonotonicTime deadline = now() + options_.request_timeout;
-  while (!answered) {
-    if (stopping() || now() >= deadline) {
-      *waiting = false;
-      last_result_ = UA_STATUSCODE_BADTIMEOUT;
-      if (stopping()) return stopped();
-      return std::unexpected(service_error(UA_STATUSCODE_BADTIMEOUT));
-    }
-    auto here = iterate(kStep);
-    if (!here && !answered) {
-      *waiting = false;
-      return here;
-    }
+  if (auto waited = wait_for(answered); !waited) {
+    *waiting = false;
+    return waited;
   }
   last_result_ = static_cast<UA_ResponseHeader*>(response)->serviceResult;
   if (last_result_ != UA_STATUSCODE_GOOD) return std::unexpected(service_error(last_result_));
   return {};
 }
 
-Result<void> Client::read_some(std::span<const UA_ReadValueId> what, UA_TimestampsToReturn timestamps,
-                               std::vector<DataValue>& out) {
+Result<void> Client::wait_for(const bool& answered) {
+  const MonotonicTime deadline = now() + options_.request_timeout;
+  while (!answered) {
+    if (stopping() || now() >= deadline) {
+      last_result_ = UA_STATUSCODE_BADTIMEOUT;
+      if (stopping()) return stopped();
+      return std::unexpected(service_error(UA_STATUSCODE_BADTIMEOUT));
+    }
+    auto here = iterate(kStep);
+    if (!here && !answered) return here;
+  }
+  return {};
+}
+
+// --- Reading
+// -----------------------------------------------------------------------------------------------------------
+
+// Some of what is to be read, asked for.
+struct Client::ReadBatch {
+  std::size_t at = 0, count = 0;
+  bool answered = false;
+  Owned<UA_ReadResponse, UA_TYPES_READRESPONSE> response;
+};
+
+Result<std::shared_ptr<Client::ReadBatch>> Client::ask(std::span<const UA_ReadValueId> what, std::size_t at,
+                                                       UA_TimestampsToReturn timestamps) {
   Owned<UA_ReadRequest, UA_TYPES_READREQUEST> request;
   request->timestampsToReturn = timestamps;
   request->nodesToRead = const_cast<UA_ReadValueId*>(what.data());  // borrowed
   request->nodesToReadSize = what.size();
-  auto response = call<UA_ReadResponse, UA_TYPES_READRESPONSE>(request);
+  const auto batch = std::make_shared<ReadBatch>(at, what.size());
+  auto sent =
+      send(request.get(), request.type(), batch->response.type(), options_.request_timeout, [batch](void* from) {
+        *batch->response = std::exchange(*static_cast<UA_ReadResponse*>(from), UA_ReadResponse{});
+        batch->answered = true;
+      });
   request->nodesToRead = nullptr;
   request->nodesToReadSize = 0;
-  if (!response) return std::unexpected(response.error());
-  if ((*response)->resultsSize != what.size())
-    return fail(ErrorCode::malformed, "the server answered a read with another number of results");
-  for (std::size_t i = 0; i < what.size(); ++i)
-    out.emplace_back(std::exchange((*response)->results[i], UA_DataValue{}));
-  return {};
+  if (!sent) return std::unexpected(sent.error());
+  return batch;
 }
 
+// False: the server wants to be asked for less at once.
+Result<bool> Client::take(ReadBatch& batch, std::vector<DataValue>& out) {
+  last_result_ = batch.response->responseHeader.serviceResult;
+  if (last_result_ != UA_STATUSCODE_GOOD) {
+    if (!asks_too_much(last_result_) || batch.count == 1) return std::unexpected(service_error(last_result_));
+    read_batch_ = std::min(read_batch_, batch.count / 2);
+    return false;
+  }
+  if (batch.response->resultsSize != batch.count)
+    return fail(ErrorCode::malformed, "the server answered a read with another number of results");
+  for (std::size_t i = 0; i < batch.count; ++i)
+    out[batch.at + i] = DataValue(std::exchange(batch.response->results[i], UA_DataValue{}));
+  return true;
+}
+
+// The next batches are with the server while one is taken apart here.
 Result<std::vector<DataValue>> Client::read(std::span<const UA_ReadValueId> what, UA_TimestampsToReturn timestamps) {
   if (read_batch_ == 0) read_batch_ = batch_size(limits_.nodes_per_read, kReadBatch);
-  std::vector<DataValue> out;
-  out.reserve(what.size());
-  while (out.size() < what.size()) {
-    const auto batch = what.subspan(out.size(), std::min(read_batch_, what.size() - out.size()));
-    auto done = read_some(batch, timestamps, out);
-    if (done) continue;
-    if (!asks_too_much(last_result_) || batch.size() == 1) return std::unexpected(done.error());
-    read_batch_ = batch.size() / 2;
+  std::vector<DataValue> out(what.size());
+  std::vector<std::pair<std::size_t, std::size_t>> todo{{0, what.size()}};  // first and count; the last is next
+  std::deque<std::shared_ptr<ReadBatch>> asked;
+  last_result_ = UA_STATUSCODE_BADCONNECTIONCLOSED;
+  for (;;) {
+    while (!todo.empty() && asked.size() < kReadsAhead) {
+      auto& [first, left] = todo.back();
+      const std::size_t count = std::min(read_batch_, left);
+      if (count == 0) {
+        todo.pop_back();
+        continue;
+      }
+      auto batch = ask(what.subspan(first, count), first, timestamps);
+      if (!batch) return std::unexpected(batch.error());
+      asked.push_back(*std::move(batch));
+      first += count;
+      left -= count;
+    }
+    if (asked.empty()) return out;
+    if (auto waited = wait_for(asked.front()->answered); !waited) return std::unexpected(waited.error());
+    const auto batch = std::move(asked.front());
+    asked.pop_front();
+    const auto taken = take(*batch, out);
+    if (!taken) return std::unexpected(taken.error());
+    if (!*taken) todo.emplace_back(batch->at, batch->count);
   }
-  return out;
 }
+
+// --- What the server says of itself
+// -----------------------------------------------------------------------------------
 
 Result<bool> Client::refresh_namespaces() {
   UA_ReadValueId what{};

@@ -114,10 +114,14 @@ class Client {
   explicit Client(ClientOptions options);
   Result<void> open(const Endpoint& endpoint);
   Result<void> read_limits();
-  Result<void> read_some(std::span<const UA_ReadValueId> what, UA_TimestampsToReturn timestamps,
-                         std::vector<DataValue>& out);
+  struct ReadBatch;
+  Result<std::shared_ptr<ReadBatch>> ask(std::span<const UA_ReadValueId> what, std::size_t at,
+                                         UA_TimestampsToReturn timestamps);
+  Result<bool> take(ReadBatch& batch, std::vector<DataValue>& out);
   Result<void> service(const void* request, const UA_DataType* request_type, void* response,
                        const UA_DataType* response_type);
+  // Handles what arrives until `answered`, which a response handler sets. The request timeout bounds it.
+  Result<void> wait_for(const bool& answered);
   Result<void> alive() const;
   static void on_response(UA_Client*, void* pending, UA_UInt32, void* response);
 

@@ -8,7 +8,8 @@ namespace {
 
 constexpr int kPumps = 4;
 constexpr int kTanks = 2;
-constexpr double kFullSpeed = 1500;  // rpm
+constexpr double kFullSpeed = 1500;            // rpm
+constexpr double kRampEnd = 9007199254740992;  // 2^53: a double counts no further
 
 std::int32_t unece(const char* code) {
   std::int32_t out = 0;
@@ -27,7 +28,7 @@ Signal plain(std::string path, std::string description, SignalKind kind, double 
 
 }  // namespace
 
-PlantModel::PlantModel(std::uint32_t tags, std::uint64_t seed) : random_(seed) {
+PlantModel::PlantModel(std::uint32_t tags, std::uint64_t seed, TagShape shape) : random_(seed), shape_(shape) {
   for (int i = 1; i <= kPumps; ++i) add_pump(i);
   for (int i = 1; i <= kTanks; ++i) add_tank(i);
   flow_ = add(analog("PumpStation1/Flow", "flow through the station", "m³/h", "MQH", 0, 400, 0));
@@ -37,7 +38,10 @@ PlantModel::PlantModel(std::uint32_t tags, std::uint64_t seed) : random_(seed) {
   for (std::uint32_t i = 1; i <= tags; ++i) {
     char name[24];
     std::snprintf(name, sizeof name, "Tags/T%05u", i);
-    add(analog(name, "", "%", "P1", 0, 100, any(random_)));
+    if (shape == TagShape::ramp)
+      add(analog(name, "", "1", "C62", 0, kRampEnd, 0));
+    else
+      add(analog(name, "", "%", "P1", 0, 100, any(random_)));
   }
   next_ = station_;
 }
@@ -108,12 +112,13 @@ void PlantModel::step(double seconds) {
   }
 }
 
-std::size_t PlantModel::walk_next() {
+std::size_t PlantModel::move_next() {
   if (station_ == signals_.size()) return station_;
   const std::size_t index = next_;
   next_ = next_ + 1 < signals_.size() ? next_ + 1 : station_;
   Signal& signal = signals_[index];
-  signal.value = std::clamp(signal.value + noise(0.5), signal.low, signal.high);
+  const double step = shape_ == TagShape::ramp ? 1 : noise(0.5);
+  signal.value = std::clamp(signal.value + step, signal.low, signal.high);
   return index;
 }
 

@@ -8,6 +8,8 @@
 
 namespace sallyport::opcua {
 
+// How the further tags move: a random walk, or 0, 1, 2 … so that whoever checks them knows what must come.
+enum class TagShape : std::uint8_t { walk, ramp };
 enum class SignalKind : std::uint8_t { analog, flag, mode, counter };
 
 struct Signal {
@@ -22,14 +24,14 @@ struct Signal {
 
 class PlantModel {
  public:
-  PlantModel(std::uint32_t tags, std::uint64_t seed);
+  PlantModel(std::uint32_t tags, std::uint64_t seed, TagShape shape = TagShape::walk);
   const std::vector<Signal>& signals() const { return signals_; }
   std::size_t station_signals() const { return station_; }  // the further tags come after these
 
   // The pump station moves on by so many seconds.
   void step(double seconds);
-  // One further tag takes a step of its random walk; returns its index.
-  std::size_t walk_next();
+  // The next of the further tags takes a step; returns its index.
+  std::size_t move_next();
 
  private:
   struct Pump {
@@ -52,6 +54,7 @@ class PlantModel {
   std::size_t flow_ = 0, pressure_ = 0;
   std::size_t station_ = 0;
   std::size_t next_ = 0;
+  TagShape shape_;
 };
 
 }  // namespace sallyport::opcua

@@ -44,7 +44,7 @@ UA_LocalizedText localized(std::string_view text) { return {borrow("en"), borrow
 }  // namespace
 
 struct PlantServer::Impl {
-  explicit Impl(PlantOptions from) : options(std::move(from)), model(options.tags, options.seed) {}
+  explicit Impl(PlantOptions from) : options(std::move(from)), model(options.tags, options.seed, options.shape) {}
   ~Impl() {
     if (server != nullptr) UA_Server_delete(server);
   }
@@ -70,8 +70,8 @@ struct PlantServer::Impl {
   double owed = 0;                        // changes of further tags that are due
   MonotonicTime last_tick{}, next_step{};
   std::atomic<bool> stop{false}, running{false};
-  std::atomic<bool> resting{false};
-  std::atomic<std::uint64_t> changes{0};
+  std::atomic<bool> resting{false}, at_rest{false};
+  std::atomic<std::uint64_t> changes{0}, tag_changes{0};
 };
 
 Result<void> PlantServer::Impl::secure(UA_ServerConfig& config) {
@@ -302,7 +302,9 @@ void PlantServer::Impl::tick() {
   // After a pause (the process was stopped) go on from here instead of catching up.
   const Duration passed = std::min<Duration>(now - last_tick, std::chrono::seconds(1));
   last_tick = now;
-  if (resting.load(std::memory_order_relaxed)) return;
+  const bool rests = resting.load(std::memory_order_relaxed);
+  at_rest = rests;
+  if (rests) return;
   if (now >= next_step) {
     next_step = now + options.interval;
     std::vector<double> before;
@@ -313,7 +315,9 @@ void PlantServer::Impl::tick() {
     }
   }
   if (options.tags == 0) return;
-  for (owed += options.rate * seconds(passed); owed >= 1; owed -= 1) write(model.walk_next());
+  std::uint64_t moved = 0;
+  for (owed += options.rate * seconds(passed); owed >= 1; owed -= 1, ++moved) write(model.move_next());
+  tag_changes += moved;
 }
 
 PlantServer::PlantServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -355,8 +359,10 @@ Result<void> PlantServer::run() {
 
 void PlantServer::stop() { impl_->stop = true; }
 void PlantServer::rest(bool on) { impl_->resting = on; }
+bool PlantServer::at_rest() const { return impl_->at_rest; }
 bool PlantServer::running() const { return impl_->running; }
 std::uint64_t PlantServer::changes() const { return impl_->changes; }
+std::uint64_t PlantServer::tag_changes() const { return impl_->tag_changes; }
 std::uint32_t PlantServer::points() const { return static_cast<std::uint32_t>(impl_->model.signals().size()); }
 
 std::string PlantServer::endpoint() const {

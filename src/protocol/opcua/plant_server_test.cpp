@@ -49,7 +49,7 @@ TEST(PlantModel, IsTheSameForTheSameSeed) {
   PlantModel a(10, 7), b(10, 7), other(10, 8);
   for (int i = 0; i < 100; ++i) {
     a.step(0.5), b.step(0.5), other.step(0.5);
-    a.walk_next(), b.walk_next(), other.walk_next();
+    a.move_next(), b.move_next(), other.move_next();
   }
   bool differs = false;
   for (std::size_t i = 0; i < a.signals().size(); ++i) {
@@ -57,6 +57,60 @@ TEST(PlantModel, IsTheSameForTheSameSeed) {
     differs |= a.signals()[i].value != other.signals()[i].value;
   }
   EXPECT_TRUE(differs);
+}
+
+TEST(PlantModel, CountsUpWhenItsTagsAreARamp) {
+  PlantModel model(3, 1, TagShape::ramp);
+  for (int i = 0; i < 7; ++i) model.move_next();
+  const auto tags = std::span(model.signals()).subspan(model.station_signals());
+  EXPECT_EQ(tags[0].value, 3);
+  EXPECT_EQ(tags[1].value, 2);
+  EXPECT_EQ(tags[2].value, 2);
+}
+
+TEST(PlantServer, StandsStillOnceItSaysThatItRests) {
+  RunningPlant plant({.tags = 10, .rate = 1000});
+  const auto soon = [](auto condition) {
+    for (int i = 0; i < 1000 && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    return condition();
+  };
+  ASSERT_TRUE(soon([&] { return plant.server->tag_changes() > 0; }));
+  plant.server->rest(true);
+  ASSERT_TRUE(soon([&] { return plant.server->at_rest(); }));
+  const std::uint64_t changes = plant.server->tag_changes();
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_EQ(plant.server->tag_changes(), changes);
+  plant.server->rest(false);
+  EXPECT_TRUE(soon([&] { return plant.server->tag_changes() > changes; }));
+  EXPECT_FALSE(plant.server->at_rest());
+}
+
+TEST(Client, ReadsMoreThanOneRequestHoldsInOrder) {
+  RunningPlant plant({.tags = 4321, .rate = 0});
+  auto client = Client::connect({.endpoint = plant.server->endpoint()});
+  ASSERT_TRUE(client) << client.error().message;
+  std::vector<NodeId> nodes;
+  std::vector<UA_ReadValueId> what;
+  for (int i = 1; i <= 4321; ++i) {
+    char name[64];
+    std::snprintf(name, sizeof name, "nsu=urn:sallyport:plant;s=Plant/Tags/T%05d", i);
+    auto id = parse_node_id(name, (*client)->namespaces());
+    ASSERT_TRUE(id);
+    nodes.push_back(std::move(*id));
+    UA_ReadValueId read{};
+    read.nodeId = *nodes.back();
+    read.attributeId = UA_ATTRIBUTEID_BROWSENAME;
+    what.push_back(read);
+  }
+  const auto values = (*client)->read(what);
+  ASSERT_TRUE(values) << values.error().message;
+  ASSERT_EQ(values->size(), what.size());
+  for (std::size_t i = 0; i < what.size(); ++i) {
+    const UA_Variant& value = (*values)[i]->value;
+    ASSERT_TRUE(UA_Variant_hasScalarType(&value, &UA_TYPES[UA_TYPES_QUALIFIEDNAME]));
+    EXPECT_TRUE(
+        view(nodes[i]->identifier.string).ends_with(view(static_cast<const UA_QualifiedName*>(value.data)->name)));
+  }
 }
 
 TEST(PlantServer, ShowsItsPlantToWhoeverDiscoversIt) {

@@ -280,10 +280,14 @@ Result<Model> ModelReader::read() {
     include_.push_back(*Pattern::parse(text));  // checked by the settings
   for (const std::string& text : options_.exclude) exclude_.push_back(*Pattern::parse(text));
   matched_.assign(include_.size(), false);
+  const MonotonicTime begun = SystemClock().monotonic();
   if (auto found = find_starts(); !found) return std::unexpected(found.error());
   if (auto done = descend(); !done) return std::unexpected(done.error());
+  const MonotonicTime browsed = SystemClock().monotonic();
   if (auto done = MetadataReader(client_).read(model_.points, properties_); !done)
     return within("reading metadata", done.error());
+  model_.browsing = browsed - begun;
+  model_.metadata = SystemClock().monotonic() - browsed;
   note_unmatched();
   return std::move(model_);
 }

@@ -21,6 +21,7 @@ struct Model {
   std::vector<std::string> missing;  // start nodes that are not there: what and why
   std::vector<std::string> notes;    // for the operator, once: duplicate names, patterns without match …
   std::size_t too_deep = 0;          // nodes whose path would be too long
+  Duration browsing{}, metadata{};   // how long these took
 };
 
 struct ModelOptions {

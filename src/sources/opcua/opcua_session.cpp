@@ -1,6 +1,7 @@
 #include "sources/opcua/opcua_session.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/log.h"
 #include "protocol/opcua/value_codec.h"
@@ -40,9 +41,11 @@ std::string_view server_state_name(int state) {
   return state >= 0 && state < 8 ? names[state] : "unknown";
 }
 
+double milliseconds_of(Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
+
 std::string milliseconds_text(double ms) {
   char text[32];
-  std::snprintf(text, sizeof text, "%gms", ms);
+  std::snprintf(text, sizeof text, "%.10gms", ms);
   return text;
 }
 
@@ -82,7 +85,9 @@ Session::~Session() {
 }
 
 Result<void> Session::run() {
+  const MonotonicTime begun = out_.clock().monotonic();
   if (auto connected = connect(); !connected) return connected;
+  start_.connect = out_.clock().monotonic() - begun;
   if (auto synchronized = synchronize(); !synchronized) return synchronized;
   last_step_ = out_.clock().monotonic();
   while (!stop_.load(std::memory_order_relaxed)) {
@@ -128,6 +133,7 @@ Result<void> Session::synchronize() {
     noted_ += note + "\n";
     log::warn("opcua: " + note, log::field("source", name_));
   }
+  const MonotonicTime browsed = out_.clock().monotonic();
   ++points_.generation;
   const auto handles = define(model->points);
   model->points.clear();
@@ -135,11 +141,19 @@ Result<void> Session::synchronize() {
   model_ = std::move(*model);
   forget_vanished();
   flush();
+  const MonotonicTime defined = out_.clock().monotonic();
   if (auto subscribed = subscribe(handles); !subscribed) return subscribed;
   log::debug("opcua: subscribed", log::field("source", name_),
              log::field("items", static_cast<std::int64_t>(handles.size())),
              log::field("without_value", static_cast<std::int64_t>(waiting_)));
   const MonotonicTime now = out_.clock().monotonic();
+  if (!live_) {
+    start_.browse = model_.browsing;
+    start_.metadata = model_.metadata;
+    start_.define = defined - browsed;
+    start_.subscribe = now - defined;
+    subscribed_ = now;
+  }
   progress_ = now;
   next_full_browse_ = settings_.rebrowse > Duration::zero() ? now + settings_.rebrowse : MonotonicTime::max();
   plan_browse(now, had_missing);
@@ -384,6 +398,7 @@ Result<void> Session::check_live(MonotonicTime now) {
   if (live_ || waiting_ != 0) return {};
   live_ = true;
   out_.live();
+  start_.first_values = out_.clock().monotonic() - subscribed_;
   log::info("opcua: live", log::field("source", name_), log::field("endpoint", settings_.endpoint),
             log::field("points", static_cast<std::int64_t>(points_.by_path.size())),
             log::field("security", client_->security_text()));
@@ -452,6 +467,13 @@ void Session::report() {
                  {"queue", std::to_string(revised.queue)},
                  {"keepalive", milliseconds_text(revised.keepalive_ms)},
                  {"subscriptions", std::to_string(revised.subscriptions)}};
+  for (const auto& [key, took] : {std::pair{"start_connect", start_.connect},
+                                  {"start_browse", start_.browse},
+                                  {"start_metadata", start_.metadata},
+                                  {"start_define", start_.define},
+                                  {"start_subscribe", start_.subscribe},
+                                  {"start_first_values", start_.first_values}})
+    out.details.emplace_back(key, milliseconds_text(std::round(milliseconds_of(took))));
   report_(out);
 }
 

@@ -72,6 +72,11 @@ class Session {
     UtcNanoseconds floor = 0;        // re-read after a gap: what is older has been overtaken
   };
 
+  // How long each step took until the points were live for the first time; a rebrowse does not count.
+  struct StartTimes {
+    Duration connect{}, browse{}, metadata{}, define{}, subscribe{}, first_values{};
+  };
+
   Result<void> connect();
   Result<void> synchronize();  // browse, define what is new, remove what is gone, subscribe
   std::vector<std::uint32_t> define(std::vector<ModelPoint>& points);
@@ -114,6 +119,8 @@ class Session {
   MonotonicTime next_reread_{};
   bool reread_due_ = false;
   bool live_ = false;
+  StartTimes start_;
+  MonotonicTime subscribed_{};
 };
 
 }  // namespace sallyport::opcua

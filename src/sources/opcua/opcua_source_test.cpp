@@ -112,6 +112,19 @@ TEST(OpcUaSource, MirrorsThePlantWithUnitsRangesAndTexts) {
   EXPECT_TRUE(eventually([&] { return mirror.source->status().changes > 100; }));
 }
 
+TEST(OpcUaSource, SaysHowLongEachStepOfItsStartTook) {
+  RunningPlant plant(plant_options(5));
+  Mirror mirror(settings_for(plant.server->endpoint()));
+  ASSERT_TRUE(eventually([&] { return mirror.up(); }));
+  std::string steps;
+  for (const auto& [key, text] : mirror.source->status().details) {
+    if (!key.starts_with("start_")) continue;
+    steps += key + " ";
+    EXPECT_TRUE(text.ends_with("ms")) << key << " " << text;
+  }
+  EXPECT_EQ(steps, "start_connect start_browse start_metadata start_define start_subscribe start_first_values ");
+}
+
 TEST(OpcUaSource, TakesOnlyWhatIsIncluded) {
   RunningPlant plant(plant_options(5));
   Mirror mirror(

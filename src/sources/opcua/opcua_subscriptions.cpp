@@ -190,8 +190,16 @@ Result<void> Subscriptions::remove(std::span<const std::uint32_t> handles) {
   return {};
 }
 
+// Enough for all items to change at once: a server that has no request left keeps the rest until the next one comes,
+// and when it is short of time that makes a queue that never empties.
+std::size_t Subscriptions::wanted_outstanding() const {
+  std::size_t wanted = 1;
+  for (const Subscription& subscription : subscriptions_) wanted += 2 + subscription.items / kMaxNotifications;
+  return std::min(wanted, max_outstanding_);
+}
+
 Result<void> Subscriptions::send_publish() {
-  const std::size_t wanted = std::min(2 * subscriptions_.size() + 1, max_outstanding_);
+  const std::size_t wanted = wanted_outstanding();
   while (inbox_->outstanding < wanted && !subscriptions_.empty()) {
     Owned<UA_PublishRequest, UA_TYPES_PUBLISHREQUEST> request;
     request->subscriptionAcknowledgements = acknowledgements_.data();  // borrowed

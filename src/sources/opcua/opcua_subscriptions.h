@@ -86,6 +86,7 @@ class Subscriptions {
   Result<bool> open_subscription();  // false: the server has no more
   Result<std::size_t> add_batch(Subscription& subscription, std::span<const Item> items);
   void note_item(Subscription& subscription, const Item& item, const UA_MonitoredItemCreateResult& result);
+  std::size_t wanted_outstanding() const;
   Result<void> send_publish();
   Result<void> take(PublishResponse response, MonotonicTime now);
   Result<void> take_failure(const PublishResponse& response, MonotonicTime now);
