@@ -6,7 +6,7 @@ BUILD := build/$(PRESET)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help demo test mutate soak reliability test-asan test-tsan build setup lint format format-check clean
+.PHONY: help demo test micro instructions mutate soak reliability test-asan test-tsan build setup lint format format-check clean
 
 help:
 	@echo 'make demo     set up, build, run plant -> DMZ -> AI on this machine, pull the cable, show that it heals'
@@ -14,6 +14,8 @@ help:
 	@echo 'make soak     a real chain under random faults until told to stop (Ctrl-C, or SOAK_SECONDS=600)'
 	@echo 'make reliability   measure docs/reliability.md anew, Mosquitto chain included; takes half an hour'
 	@echo 'make build    build/release/sallyport'
+	@echo 'make micro    what each step of the path costs, beside what this machine allows (WRITE=--write: into the page)'
+	@echo 'make instructions   how many instructions each step takes, against the checked-in baseline'
 	@echo 'make lint     clang-tidy over everything; make format rewrites the sources with clang-format'
 	@echo 'make mutate   break the link on purpose in many ways; the simulation finds each'
 	@echo 'make test-asan, make test-tsan   the unit tests under the sanitizers'
@@ -55,6 +57,19 @@ reliability: faults
 mutate:
 	@scripts/setup test
 	@scripts/mutate --jobs $(JOBS)
+
+micro:
+	@scripts/setup bench
+	@cmake --preset $(PRESET) -DSALLYPORT_BENCH=ON >/dev/null
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target sallyport_bench
+	@scripts/micro $(BUILD)/bench/sallyport_bench $(WRITE)
+
+# A guard that does not depend on what else the machine does. WRITE=--write renews the baseline.
+instructions:
+	@scripts/setup bench
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target sallyport_instructions
+	@scripts/instructions $(BUILD)/bench/sallyport_instructions $(WRITE)
 
 # Tests of whole processes are left out: their time bounds are those of the real program.
 test-asan:
