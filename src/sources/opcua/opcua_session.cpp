@@ -184,6 +184,8 @@ Result<void> Session::browse_again(MonotonicTime now) {
 
 // Handles of the items that are to be monitored from now on.
 std::vector<std::uint32_t> Session::define(std::vector<ModelPoint>& points) {
+  points_.by_path.reserve(points.size());
+  items_.reserve(items_.size() + points.size());
   std::vector<ModelPoint*> fresh;
   for (ModelPoint& point : points) {
     if (!points_.by_path.contains(point.path)) fresh.push_back(&point);
@@ -296,7 +298,8 @@ void Session::on_value(std::uint32_t handle, const UA_DataValue& data, bool read
   Item& item = items_[handle];
   Change change;
   change.point = item.point;
-  to_change(data, client_->namespaces(), out_.clock().utc(), change);
+  if (changes_.empty()) received_ = out_.clock().utc();  // once per batch: it costs as much as the rest of this
+  to_change(data, client_->namespaces(), received_, change);
   if (read) {
     item.floor = change.source_time;
   } else if (item.floor != 0) {

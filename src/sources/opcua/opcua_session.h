@@ -109,8 +109,9 @@ class Session {
   std::vector<Item> items_;       // by handle
   std::size_t waiting_ = 0;       // items without their first value
   std::vector<Change> changes_;
-  Model model_;        // missing and notes only
-  std::string noted_;  // notes said in this session
+  UtcNanoseconds received_ = 0;  // the first of them
+  Model model_;                  // missing and notes only
+  std::string noted_;            // notes said in this session
   MonotonicTime progress_{}, last_step_{}, next_probe_{}, probe_deadline_{}, next_browse_{}, next_full_browse_{},
       next_report_{};
   Duration retry_missing_{};
