@@ -335,6 +335,10 @@ void Session::on_failure(std::uint32_t handle, UA_StatusCode status) {
 
 void Session::flush() {
   if (changes_.empty()) return;
+  // open62541 tells of the item made last first: on every link that would cost a longer id for each change. Each point
+  // is in there once, or they would not all fall.
+  if (std::ranges::adjacent_find(changes_, std::ranges::less_equal{}, &Change::point) == changes_.end())
+    std::ranges::reverse(changes_);
   counters_.changes += changes_.size();
   out_.publish(changes_);
   changes_.clear();
