@@ -74,7 +74,11 @@ Decode::Decode(std::size_t step) {
 
 Digest::Digest() : slots_(slots_in_order(kBatch)) {}
 
-Json::Json() { table_.ns().list(Patterns::everything(), 0, kBatch, points_); }
+Json::Json() {
+  table_.ns().list(Patterns::everything(), 0, kBatch, points_);
+  double value = 0.1;
+  for (PointView& point : points_) point.value = Value::from(value += 0.37);
+}
 
 Match::Match()
     : patterns_(Patterns::parse({"acme/berlin/line1/**", "acme/*/line2/*/temperature", "acme/berlin/**/speed"})
