@@ -1,0 +1,158 @@
+"""What `make bench` measures, in which order, and how long that may take."""
+
+import dataclasses
+import sys
+import time
+
+from ours import Sallyport
+from peers import PEERS, mirror, needed_programs, traffic
+from servers import Failure
+
+
+@dataclasses.dataclass
+class Sizes:
+    limit_seconds: float
+    seconds: float
+    points: list
+    main_points: int  # of the headline figures
+    large_points: int  # of snapshot, resume, memory
+    lossless_steps: int
+    hops: list
+    hops_rate: int
+    rates: list
+    latency_rate: int
+    latency_seconds: float
+    links: list
+    links_points: int
+    idle_links: int
+    slow_link: list
+    peer_seconds: float
+    peer_points: list
+    peer_hops: list
+    peer_links: list
+    mirror_points: list
+
+
+FULL = Sizes(
+    limit_seconds=14 * 60, seconds=3, points=[10_000, 100_000, 1_000_000, 5_000_000], main_points=100_000,
+    large_points=1_000_000, lossless_steps=5, hops=[1, 2, 3, 4, 5], hops_rate=1_000_000,
+    rates=[1_000, 100_000, 1_000_000], latency_rate=10_000, latency_seconds=8, links=[1, 10, 100, 1000],
+    links_points=10_000, idle_links=1000,
+    slow_link=["--points", 10_000, "--rate", 50_000, "--bits-per-second", 1_000_000, "--seconds", 8],
+    peer_seconds=3, peer_points=[10_000, 100_000, 1_000_000], peer_hops=[1, 2, 3, 4, 5], peer_links=[1, 10, 100],
+    mirror_points=[10_000, 100_000])
+
+# Shows that everything runs; the figures mean nothing.
+TINY = Sizes(
+    limit_seconds=120, seconds=0.2, points=[100], main_points=100, large_points=100, lossless_steps=0, hops=[1], hops_rate=1000,
+    rates=[], latency_rate=1000, latency_seconds=0.2, links=[1], links_points=100, idle_links=1, slow_link=[],
+    peer_seconds=0.2, peer_points=[100], peer_hops=[], peer_links=[], mirror_points=[100])
+
+# Peers for plots that need not show all of them: each product's fastest.
+FASTEST = ("mosquitto_qos0", "nats_core")
+
+
+class Run:
+    """Carries out steps until time is up; a step that fails leaves its reason instead of figures."""
+
+    def __init__(self, sizes):
+        self.sizes = sizes
+        self.began = time.time()
+        self.failures = []
+
+    def step(self, what, store, key, measure):
+        spent = time.time() - self.began
+        if spent > self.sizes.limit_seconds - 20:
+            self.failures.append(f"{what}: left out, the time was up")
+            return None
+        print(f"bench: {spent:4.0f} s  {what}", file=sys.stderr, flush=True)
+        try:
+            store[str(key)] = measure()
+        except Failure as failure:
+            self.failures.append(f"{what}: {failure}")
+            print(f"bench: {what} failed: {failure}", file=sys.stderr, flush=True)
+            return None
+        return store[str(key)]
+
+
+def measure_ours(run, program):
+    sizes, ours = run.sizes, Sallyport(program)
+    results = {name: {} for name in ("points", "lossless", "hops", "rates", "memory", "snapshot", "fan_out", "single")}
+    for points in sizes.points:
+        run.step(f"sallyport, {points} points", results["points"], points,
+                 lambda: ours.chain(points, 2, sizes.seconds))
+    for points in sorted({sizes.main_points, sizes.large_points}):
+        fastest = results["points"].get(str(points))
+        if fastest and sizes.lossless_steps:
+            run.step(f"sallyport, {points} points, every change arrives", results["lossless"], points,
+                     lambda: ours.lossless(points, 2, 1.5, fastest["changes_per_second"], sizes.lossless_steps))
+    for rate in sorted({sizes.latency_rate, *sizes.rates}):
+        seconds = sizes.latency_seconds if rate == sizes.latency_rate else min(3, sizes.latency_seconds)
+        run.step(f"sallyport, latency at {rate}/s", results["rates"], rate,
+                 lambda: ours.chain(sizes.main_points, 2, seconds, rate=rate))
+    for hops in sizes.hops:
+        run.step(f"sallyport, {hops} hops", results["hops"], hops,
+                 lambda: ours.chain(sizes.main_points, hops, min(2, sizes.seconds), rate=sizes.hops_rate, warm_up=0.5))
+    for points in sizes.points:
+        run.step(f"sallyport, memory of {points} points", results["memory"], points,
+                 lambda: ours.bench("memory", "--points", points))
+    for points in sorted({sizes.main_points, sizes.large_points}):
+        run.step(f"sallyport, full mirror of {points} points", results["snapshot"], points,
+                 lambda: ours.bench("snapshot", "--points", points))
+    for links in sizes.links:
+        run.step(f"sallyport, {links} downstream links", results["fan_out"], links,
+                 lambda: ours.bench("fan-out", "--links", links, "--points", sizes.links_points,
+                                    "--seconds", min(2, sizes.seconds)))
+    run.step("sallyport, resume", results["single"], "resume",
+             lambda: ours.bench("resume", "--points", sizes.large_points, "--changed", 1, "--cut",
+                                1 if sizes.large_points > 1000 else 0.2))
+    if sizes.slow_link:
+        run.step("sallyport, slow link", results["single"], "slow_link", lambda: ours.bench("slow-link", *sizes.slow_link))
+    run.step(f"sallyport, {sizes.idle_links} idle links", results["single"], "idle_links",
+             lambda: ours.bench("idle-links", "--links", sizes.idle_links, "--seconds", min(5, sizes.seconds * 2)))
+    return results
+
+
+def measure_peer(run, build, peer):
+    sizes = run.sizes
+    results = {name: {} for name in ("points", "hops", "rates", "fan_out", "mirror", "json")}
+    warm_up = min(1.5, sizes.peer_seconds * 3)
+    for points in sizes.peer_points:
+        run.step(f"{peer.name}, {points} points", results["points"], points,
+                 lambda: traffic(build, peer, 3, points, sizes.peer_seconds, warm_up))
+    run.step(f"{peer.name}, latency at {sizes.latency_rate}/s", results["rates"], sizes.latency_rate,
+             lambda: traffic(build, peer, 3, sizes.main_points, min(5, sizes.latency_seconds), min(1, warm_up),
+                             rate=sizes.latency_rate))
+    if peer.keeps_values:
+        for points in sizes.mirror_points:
+            run.step(f"{peer.name}, mirror of {points} points", results["mirror"], points,
+                     lambda: mirror(build, peer, points))
+    if peer.key not in FASTEST:
+        return results
+    for hops in sizes.peer_hops:
+        run.step(f"{peer.name}, {hops} hops", results["hops"], hops,
+                 lambda: traffic(build, peer, hops + 1, sizes.main_points, min(2, sizes.peer_seconds), 0.9))
+    for links in sizes.peer_links:
+        run.step(f"{peer.name}, {links} consumers", results["fan_out"], links,
+                 lambda: traffic(build, peer, 1, sizes.links_points, min(2, sizes.peer_seconds), 0.9, consumers=links))
+    run.step(f"{peer.name}, JSON", results["json"], sizes.main_points,
+             lambda: traffic(build, peer, 3, sizes.main_points, min(1, sizes.peer_seconds), 0.6, payload="json"))
+    return results
+
+
+def measure(build, program, sizes, only=None):
+    """All of it, or only "ours" or "peers"."""
+    run = Run(sizes)
+    results = {"peers": {}}
+    if only != "peers":
+        results["ours"] = measure_ours(run, program)
+    if only != "ours":
+        missing = needed_programs(build)
+        for why in missing.values():
+            run.failures.append(f"{why}: run scripts/setup bench, then make bench again")
+        for peer in PEERS:
+            if peer.program not in missing:
+                results["peers"][peer.key] = measure_peer(run, build, peer)
+    results["took_seconds"] = time.time() - run.began
+    results["failures"] = run.failures
+    return results
