@@ -6,11 +6,12 @@ BUILD := build/$(PRESET)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help demo test micro instructions mutate soak reliability test-asan test-tsan build setup lint format format-check clean
+.PHONY: help demo test bench micro instructions mutate soak reliability test-asan test-tsan build setup lint format format-check clean
 
 help:
 	@echo 'make demo     set up, build, run plant -> DMZ -> AI on this machine, pull the cable, show that it heals'
 	@echo 'make test     set up, build, run every test'
+	@echo 'make bench    measure docs/performance.md anew, beside Mosquitto and NATS; takes ten minutes'
 	@echo 'make soak     a real chain under random faults until told to stop (Ctrl-C, or SOAK_SECONDS=600)'
 	@echo 'make reliability   measure docs/reliability.md anew, Mosquitto chain included; takes half an hour'
 	@echo 'make build    build/release/sallyport'
@@ -39,6 +40,13 @@ test:
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
 	@cmake --build --preset $(PRESET) -j $(JOBS)
 	@ctest --preset $(PRESET) -j $(JOBS)
+
+# Leave the machine alone meanwhile. Not a dependency of anything.
+bench:
+	@scripts/setup bench
+	@cmake --preset $(PRESET) >/dev/null || { cmake --preset $(PRESET); exit 1; }
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target sallyport mqtt_load nats_load
+	@SALLYPORT_BUILD=$(BUILD) scripts/bench
 
 # What the reliability table and the soak need, next to the program.
 .PHONY: faults
