@@ -1,6 +1,8 @@
 """What `make bench` measures, in which order, and how long that may take."""
 
+import concurrent.futures
 import dataclasses
+import functools
 import sys
 import time
 
@@ -32,6 +34,7 @@ class Sizes:
     peer_hops: list
     peer_links: list
     mirror_points: list
+    at_once: int  # chains: more than one disturb each other
 
 
 FULL = Sizes(
@@ -41,13 +44,13 @@ FULL = Sizes(
     links_points=10_000, idle_links=1000,
     slow_link=["--points", 10_000, "--rate", 50_000, "--bits-per-second", 1_000_000, "--seconds", 8],
     peer_seconds=3, peer_points=[10_000, 100_000, 1_000_000], peer_hops=[1, 2, 3, 4, 5], peer_links=[1, 10, 100],
-    mirror_points=[10_000, 100_000])
+    mirror_points=[10_000, 100_000], at_once=1)
 
 # Shows that everything runs; the figures mean nothing.
 TINY = Sizes(
     limit_seconds=120, seconds=0.2, warm_up=0.1, points=[100], main_points=100, large_points=100, lossless_steps=0, hops=[],
     hops_rate=1000, rates=[], latency_rate=1000, latency_seconds=0.2, links=[1], links_points=100, idle_links=0, slow_link=[],
-    peer_seconds=0.2, peer_points=[100], peer_hops=[], peer_links=[], mirror_points=[100])
+    peer_seconds=0.2, peer_points=[100], peer_hops=[], peer_links=[], mirror_points=[100], at_once=6)
 
 # Each product's fastest.
 FASTEST = ("mosquitto_qos0", "nats_core")
@@ -56,11 +59,11 @@ FASTEST = ("mosquitto_qos0", "nats_core")
 class Run:
     """Carries out steps until time is up; a step that fails leaves its reason instead of figures."""
 
-    def __init__(self, sizes):
+    def __init__(self, sizes, whole=None, share=1):
         self.sizes = sizes
-        self.began = time.time()
-        self.deadline = self.began + sizes.limit_seconds
-        self.failures = []
+        self.began = whole.began if whole else time.time()
+        self.deadline = self.began + sizes.limit_seconds * share
+        self.failures = whole.failures if whole else []
 
     def step(self, what, store, key, measure):
         spent = time.time() - self.began
@@ -68,17 +71,22 @@ class Run:
             self.failures.append(f"{what}: left out, the time was up")
             return None
         print(f"bench: {spent:4.0f} s  {what}", file=sys.stderr, flush=True)
-        try:
-            store[str(key)] = measure()
-        except Failure as failure:
-            self.failures.append(f"{what}: {failure}")
-            print(f"bench: {what} failed: {failure}", file=sys.stderr, flush=True)
-            return None
-        return store[str(key)]
+        for attempt in (1, 2):  # a port that was free may not be any more
+            try:
+                store[str(key)] = measure()
+                return store[str(key)]
+            except Failure as failure:
+                print(f"bench: {what} failed: {failure}", file=sys.stderr, flush=True)
+                if attempt == 2 or time.time() > self.deadline - 10:
+                    self.failures.append(f"{what}: {failure}")
+                    return None
 
 
-def measure_ours(run, program):
-    sizes, ours = run.sizes, Sallyport(program, run.deadline)
+def measure_ours(run, program, share):
+    """`share` of the time is for this."""
+    sizes = run.sizes
+    run = Run(sizes, run, share)
+    ours = Sallyport(program, run.deadline)
     results = {name: {} for name in ("points", "lossless", "hops", "rates", "memory", "snapshot", "fan_out", "single")}
     for points in sizes.points:
         run.step(f"sallyport, {points} points", results["points"], points,
@@ -143,22 +151,25 @@ def measure_peer(run, build, peer):
     return results
 
 
+def in_turn(tasks, at_once):
+    if at_once == 1:
+        return [task() for task in tasks]  # on this thread, where Ctrl-C ends it
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        return [future.result() for future in [pool.submit(task) for task in tasks]]
+
+
 def measure(build, program, sizes, only=None):
     """All of it, or only "ours" or "peers"."""
     run = Run(sizes)
     results = {"peers": {}}
-    if only != "peers":
-        if only is None:
-            run.deadline = run.began + sizes.limit_seconds * 0.55  # the rest is for the peers
-        results["ours"] = measure_ours(run, program)
-        run.deadline = run.began + sizes.limit_seconds
-    if only != "ours":
-        missing = needed_programs(build)
-        for why in missing.values():
-            run.failures.append(f"{why}: run scripts/setup bench, then make bench again")
-        for peer in PEERS:
-            if peer.program not in missing:
-                results["peers"][peer.key] = measure_peer(run, build, peer)
+    missing = needed_programs(build) if only != "ours" else {}
+    run.failures += [f"{why}: run scripts/setup bench, then make bench again" for why in missing.values()]
+    peers = [peer for peer in PEERS if only != "ours" and peer.program not in missing]
+    tasks = {peer.key: functools.partial(measure_peer, run, build, peer) for peer in peers}
+    if only != "peers":  # the rest of the time is for the peers
+        tasks = {"ours": functools.partial(measure_ours, run, program, 1 if only else 0.55), **tasks}
+    for key, figures in zip(tasks, in_turn(tasks.values(), sizes.at_once)):
+        (results if key == "ours" else results["peers"])[key] = figures
     results["took_seconds"] = time.time() - run.began
     results["failures"] = run.failures
     return results

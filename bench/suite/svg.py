@@ -3,10 +3,10 @@
 import math
 from html import escape
 
-WIDTH, HEIGHT = 760, 440
-LEFT, RIGHT, TOP, BOTTOM = 78, 200, 58, 58
+WIDTH, HEIGHT = 780, 440
+LEFT, RIGHT, TOP, BOTTOM = 78, 220, 58, 58
 # Told apart by people who see no red or green, and by their markers.
-COLOURS = ["#0b5cad", "#d1495b", "#e08e0b", "#8a5a00", "#2e8b57", "#6f4aa8"]
+COLOURS = ["#0b5cad", "#d1495b", "#e08e0b", "#8a5a00", "#2e8b57", "#6f4aa8", "#1a1a1a"]
 
 
 class Series:
@@ -70,7 +70,7 @@ def marker(kind, x, y, colour):
         f'<path d="M{x:.1f} {y + 5.5:.1f} l5 -9 h-10 z"',
         f'<path d="M{x - 4.5:.1f} {y - 1.5:.1f} h3 v-3 h3 v3 h3 v3 h-3 v3 h-3 v-3 h-3 z"',
     ]
-    return f'{shapes[kind]} fill="{colour}"/>'
+    return f'{shapes[kind % len(shapes)]} fill="{colour}"/>'
 
 
 def legend(series, bottom):
