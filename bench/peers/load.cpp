@@ -177,8 +177,8 @@ bool Load::drain() {
   return under_way() == 0;
 }
 
-// Which window is best depends on the server; each gets a share of the warm-up. JetStream keeps the last message of each
-// subject, so no point may change twice while its first change is under way.
+// Which window is best depends on the server; each gets a share of the warm-up. JetStream keeps the last message of
+// each subject, so no point may change twice while its first change is under way.
 std::uint64_t Load::best_window() {
   std::uint64_t best = 0;
   double best_rate = -1;
@@ -206,8 +206,8 @@ std::uint64_t Load::best_window() {
 void print_event(const char* event, const Tallies& tallies) {
   std::uint64_t all = 0;
   for (const auto& tally : tallies) all += tally->received();
-  std::printf("{\"event\":\"%s\",\"received\":%" PRIu64 ",\"slowest\":%" PRIu64 ",\"at\":%.6f,\"load_cpu\":%.3f}\n", event,
-              all, slowest(tallies), static_cast<double>(utc_nanoseconds()) / 1e9, cpu_seconds());
+  std::printf("{\"event\":\"%s\",\"received\":%" PRIu64 ",\"slowest\":%" PRIu64 ",\"at\":%.6f,\"load_cpu\":%.3f}\n",
+              event, all, slowest(tallies), static_cast<double>(utc_nanoseconds()) / 1e9, cpu_seconds());
   std::fflush(stdout);
 }
 
@@ -297,14 +297,16 @@ std::string topic_of(std::uint64_t point, char separator) {
 }
 
 void set_point(char* topic, std::uint64_t point) {
-  for (std::size_t i = 0; i < kDigits; ++i, point /= 10) topic[kTopicSize - 1 - i] = static_cast<char>('0' + point % 10);
+  for (std::size_t i = 0; i < kDigits; ++i, point /= 10)
+    topic[kTopicSize - 1 - i] = static_cast<char>('0' + point % 10);
 }
 
 std::size_t encode(const Change& change, bool json, std::byte* buffer) {
   const double value = change.value + kValueOffset;
   if (json) {
-    const int size = std::snprintf(reinterpret_cast<char*>(buffer), kMaxPayload,
-                                   "{\"value\":%.2f,\"status\":0,\"timestamp\":%" PRId64 "}", value, change.source_time);
+    const int size =
+        std::snprintf(reinterpret_cast<char*>(buffer), kMaxPayload,
+                      "{\"value\":%.2f,\"status\":0,\"timestamp\":%" PRId64 "}", value, change.source_time);
     return static_cast<std::size_t>(size);
   }
   const std::uint32_t status = 0;
@@ -330,8 +332,6 @@ void Tally::arrived(std::string_view topic, std::span<const std::byte> payload) 
     ++(change->value == last ? duplicates : backwards);
     return;
   }
-  if (last == 0) ++points_seen;
-  gaps += change->value - last - 1;
   last = change->value;
   bytes += payload.size();
   if (recording_.load(std::memory_order_acquire) && latencies.size() < kMaxLatencies)

@@ -1,6 +1,7 @@
-// What the load generators of all peers have in common: the changes they publish, the check of every one that arrives at
-// the last server, pacing, and the report. One process publishes and consumes, so that it can keep a window of changes
-// under way: the next one is published once the last consumer has seen an earlier one, and nothing has to be lost.
+// What the load generators of all peers have in common: the changes they publish, the check of every one that arrives
+// at the last server, pacing, and the report. One process publishes and consumes, so that it can keep a window of
+// changes under way: the next one is published once the last consumer has seen an earlier one, and nothing has to be
+// lost.
 #pragma once
 
 #include <atomic>
@@ -62,8 +63,7 @@ class Tally {
   void record_latency(bool on) { recording_.store(on, std::memory_order_release); }
 
   // Once nothing arrives any more.
-  std::uint64_t wrong = 0, backwards = 0, duplicates = 0, gaps = 0, bytes = 0;
-  std::uint64_t points_seen = 0;
+  std::uint64_t wrong = 0, backwards = 0, duplicates = 0, bytes = 0;
   std::vector<std::int64_t> latencies;  // ns
 
  private:

@@ -33,9 +33,8 @@ class MqttSender final : public Sender {
  public:
   explicit MqttSender(const LoadOptions& options)
       : qos_(options.qos), retain_(options.retain), client_(connected(options, options.publish_port, this)) {
-    mosquitto_publish_callback_set(client_, [](mosquitto*, void* self, int) {
-      ++static_cast<MqttSender*>(self)->acknowledged_;
-    });
+    mosquitto_publish_callback_set(
+        client_, [](mosquitto*, void* self, int) { ++static_cast<MqttSender*>(self)->acknowledged_; });
     service(std::chrono::milliseconds(100));
   }
   ~MqttSender() override {
@@ -80,9 +79,8 @@ class MqttConsumer {
       mosquitto_subscribe(client, nullptr, "bench/#", static_cast<MqttConsumer*>(self)->qos_);
     });
     mosquitto_message_callback_set(client_, [](mosquitto*, void* self, const mosquitto_message* message) {
-      static_cast<MqttConsumer*>(self)->tally_.arrived(
-          message->topic,
-          {static_cast<const std::byte*>(message->payload), static_cast<std::size_t>(message->payloadlen)});
+      static_cast<MqttConsumer*>(self)->tally_.arrived(message->topic, {static_cast<const std::byte*>(message->payload),
+                                                                        static_cast<std::size_t>(message->payloadlen)});
     });
     check(mosquitto_loop_start(client_), "consumer");
   }

@@ -1,4 +1,5 @@
-// Load generator and checking consumer for NATS servers that are leaf nodes of each other, core or JetStream, on libnats.
+// Load generator and checking consumer for NATS servers that are leaf nodes of each other, core or JetStream, on
+// libnats.
 #include <nats/nats.h>
 
 #include <ctime>
@@ -58,8 +59,8 @@ class Streams {
   Streams(const Streams&) = delete;
   Streams& operator=(const Streams&) = delete;
 
-  // Holds the last message of each subject, in memory. Of `upstream`'s stream when one is named, else of what is published.
-  // Streams of leaf nodes may take a moment until they answer.
+  // Holds the last message of each subject, in memory. Of `upstream`'s stream when one is named, else of what is
+  // published. Streams of leaf nodes may take a moment until they answer.
   void add(const std::string& upstream) {
     jsStreamConfig config;
     check(jsStreamConfig_Init(&config), "stream");
@@ -141,9 +142,9 @@ class NatsSender final : public Sender {
 };
 
 void on_message(natsConnection*, natsSubscription*, natsMsg* message, void* tally) {
-  static_cast<Tally*>(tally)->arrived(
-      natsMsg_GetSubject(message), {reinterpret_cast<const std::byte*>(natsMsg_GetData(message)),
-                                    static_cast<std::size_t>(natsMsg_GetDataLength(message))});
+  static_cast<Tally*>(tally)->arrived(natsMsg_GetSubject(message),
+                                      {reinterpret_cast<const std::byte*>(natsMsg_GetData(message)),
+                                       static_cast<std::size_t>(natsMsg_GetDataLength(message))});
   natsMsg_Destroy(message);
 }
 

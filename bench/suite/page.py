@@ -178,16 +178,31 @@ class Page:
     def peer_rows(self):
         rows = []
         for peer in self.peers:
-            for kind in ("points", "rates", "json"):
+            for kind in ("points", "rates", "json", "hops", "fan_out"):
                 for run in dig(self.results["peers"], peer.key, kind).values():
                     rate = f"{count(run['rate'])}/s" if run["rate"] else f"window {count(run['window'])}"
-                    rows.append([peer.name, count(run["points"]), rate, run["payload"], million(run["changes_per_second"]),
+                    rows.append([peer.name, str(run["nodes"]), count(run["consumers"]), count(run["points"]), rate,
+                                 run["payload"], million(run["delivered_per_second"]),
                                  nanoseconds(run["cpu_ns_per_change_per_node"]),
                                  f"{run['cpu_share_of_load_generator'] * 100:.0f} %", f"{run['bytes_per_change']:.1f}",
                                  f"{run['wrong']} {run['backwards']} {run['missing']}"])
-        heads = ["", "points", "pace", "payload", "changes/s", "CPU per change and server", "load generator's CPU",
+        heads = ["", "servers", "consumers", "points", "pace", "payload", "changes/s at all consumers", "CPU per change and server", "load generator's CPU",
                  "B/change", "wrong, backwards, missing"]
         return table(heads, rows)
+
+    def mirror_rows(self):
+        rows = []
+        for points in sorted({*self.ours["memory"], *self.ours["snapshot"]}, key=int):
+            memory, snapshot = dig(self.ours, "memory", points) or {}, dig(self.ours, "snapshot", points) or {}
+            rows.append(["sallyport", count(points), *(size(memory[key]) if memory else "–" for key in
+                                                       ("bytes_per_point", "bytes_per_point_over_empty")),
+                         *(seconds(snapshot[key]) if snapshot else "–" for key in ("seconds_from_process_start", "seconds"))])
+        for peer in self.peers:
+            for run in dig(self.results["peers"], peer.key, "mirror").values():
+                rows.append([peer.name, count(run["points"]), size(run["bytes_per_point"]),
+                             size(run["bytes_per_point_over_empty"]), seconds(run["seconds"]), "–"])
+        return table(["", "points", "memory per point", "over an empty node", "full mirror, from the process's start",
+                      "from the link's"], rows)
 
     # --- Plots ---------------------------------------------------------------------------------------------------------
 
@@ -334,6 +349,10 @@ Hops, at {count(self.sizes["hops_rate"])} changes/s, {count(self.main)} points:
 Downstream links of one node, {count(self.sizes["links_points"])} points, as fast as it goes:
 
 {self.fan_out_rows()}
+
+Memory and full mirrors:
+
+{self.mirror_rows()}
 
 The peers:
 
