@@ -177,8 +177,9 @@ bool Load::drain() {
   return under_way() == 0;
 }
 
-// Which window is best depends on the server; each gets a share of the warm-up. JetStream keeps the last message of
-// each subject, so no point may change twice while its first change is under way.
+// Which window is best depends on the server; each gets a share of the warm-up. Many consumers share one, as the server
+// queues each change once for each of them. JetStream keeps the last message of each subject, so no point may change
+// twice while its first change is under way.
 std::uint64_t Load::best_window() {
   std::uint64_t best = 0;
   double best_rate = -1;
@@ -187,7 +188,8 @@ std::uint64_t Load::best_window() {
            std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options_.warm_up / 3 * share));
   };
   for (const std::uint64_t wish : {500u, 4'000u, 32'000u}) {
-    const std::uint64_t window = options_.jetstream ? std::clamp<std::uint64_t>(options_.points / 2, 1, wish) : wish;
+    std::uint64_t window = std::max<std::uint64_t>(wish / options_.consumers, 50);
+    if (options_.jetstream) window = std::clamp<std::uint64_t>(options_.points / 2, 1, window);
     closed_loop(part(0.4), window);
     const std::uint64_t before = slowest(tallies_);
     const auto began = Clock::now();

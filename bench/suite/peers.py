@@ -88,12 +88,12 @@ def traffic(build, peer, nodes, points, seconds, warm_up, rate=0, consumers=1, p
             arguments = ["--points", points, "--seconds", seconds, "--warm-up", warm_up, "--rate", rate,
                          "--consumers", consumers, "--payload", payload]
             with Load(build, peer, chain, [str(argument) for argument in arguments]) as load:
-                begin = load.read(60 + warm_up)
+                begin = load.read(40 + warm_up)
                 cpu, wire = chain.cpu_seconds(), chain.bytes_on_last_link()
-                end = load.read(60 + seconds)
+                end = load.read(20 + seconds)
                 cpu, wire = chain.cpu_seconds() - cpu, chain.bytes_on_last_link() - wire
                 rss = chain.rss_bytes()
-                result = load.read(60)
+                result = load.read(30)
     passed = end["slowest"] - begin["slowest"]  # through every server
     if passed <= 0:
         raise Failure("nothing arrived while measuring")
@@ -118,7 +118,7 @@ def mirror(build, peer, points):
             time.sleep(0.3)
             empty = chain.rss_bytes()
             with Load(build, peer, chain, ["--points", str(points), "--mode", "fill"]) as fill:
-                fill.read(120)
+                fill.read(60)
                 time.sleep(1)
                 full = chain.rss_bytes()
                 began = time.time()

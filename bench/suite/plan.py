@@ -72,12 +72,13 @@ class Run:
             return None
         print(f"bench: {spent:4.0f} s  {what}", file=sys.stderr, flush=True)
         for attempt in (1, 2):  # a port that was free may not be any more
+            began = time.time()
             try:
                 store[str(key)] = measure()
                 return store[str(key)]
             except Failure as failure:
                 print(f"bench: {what} failed: {failure}", file=sys.stderr, flush=True)
-                if attempt == 2 or time.time() > self.deadline - 10:
+                if attempt == 2 or time.time() - began > 15 or time.time() > self.deadline - 10:
                     self.failures.append(f"{what}: {failure}")
                     return None
 
