@@ -109,6 +109,8 @@ class Page:
             self.peer_figures("points", self.main, "bytes_per_change"), size)
         row("the same, JSON payload", ours.get("bytes_per_change"),
             self.peer_figures("json", self.main, "bytes_per_change"), size)
+        row("the same, links compressed", ours.get("bytes_per_change"),
+            self.peer_figures("compressed", self.main, "bytes_per_change"), size)
         held = self.sizes["mirror_points"][-1]
         row(f"memory per point at the last node, {count(held)} points", dig(self.ours, "memory", held, "bytes_per_point"),
             self.peer_figures("mirror", held, "bytes_per_point"), size)
@@ -178,13 +180,14 @@ class Page:
     def peer_rows(self):
         rows = []
         for peer in self.peers:
-            for kind in ("points", "rates", "json", "hops", "fan_out"):
-                for run in dig(self.results["peers"], peer.key, kind).values():
+            for kind in ("points", "rates", "json", "compressed", "hops", "fan_out"):
+                for run in (dig(self.results["peers"], peer.key, kind) or {}).values():
                     rate = f"{count(run['rate'])}/s" if run["rate"] else f"window {count(run['window'])}"
                     rows.append([peer.name, str(run["nodes"]), count(run["consumers"]), count(run["points"]), rate,
-                                 run["payload"], million(run["delivered_per_second"]),
+                                 run["payload"] + (", compressed" if kind == "compressed" else ""), million(run["delivered_per_second"]),
                                  nanoseconds(run["cpu_ns_per_change_per_node"]),
-                                 f"{run['cpu_share_of_load_generator'] * 100:.0f} %", f"{run['bytes_per_change']:.1f}",
+                                 f"{run['cpu_share_of_load_generator'] * 100:.0f} %",
+                                 f"{run['bytes_per_change']:.1f}" if run["nodes"] > 1 else "–",
                                  f"{run['wrong']} {run['backwards']} {run['missing']}"])
         heads = ["", "servers", "consumers", "points", "pace", "payload", "changes/s at all consumers", "CPU per change and server", "load generator's CPU",
                  "B/change", "wrong, backwards, missing"]
@@ -301,8 +304,9 @@ what went in. In brackets: how many times better sallyport is.
   that the source made arrived (replacing an older value by a newer one, as `latest` may, would count as loss; the
   two counters are read a moment apart, so 0.5 % less is let pass).
 - A peer's change is one message with the value as a double, a status and the source time ({payload:.0f} bytes{json_text}),
-  in a topic of 40 characters; sallyport's paths have 40 characters too. Both make values that count up, which compress well:
-  NATS compresses links between leaf nodes by default when their round trip is long.
+  in a topic of 40 characters; sallyport's paths have 40 characters too. Both make values that count up, which compress well.
+  NATS by default compresses links between leaf nodes when their first round trip was long; here it does so only in the row
+  that says so (at its setting `s2_fast`).
 - *CPU* is that of the servers. For sallyport this includes making the changes in the first node and checking each in the last;
   for the peers a load generator does that, and is not counted.
 - *Latency* is open loop: from the time at which a change was due, at a fixed rate, to when the last consumer has it.

@@ -13,12 +13,13 @@ from servers import Failure, Mosquitto, Nats, make_certificates
 class Peer:
     """A product as its users would set it up."""
 
-    def __init__(self, key, name, program, chain, arguments, keeps_values):
+    def __init__(self, key, name, program, chain, arguments, keeps_values, compressed=None):
         self.key = key
         self.name = name
         self.program = program  # which load generator
         self.chain = chain  # (folder, nodes) -> Chain
         self.arguments = arguments
+        self.compressed = compressed  # another chain, whose links compress
         self.keeps_values = keeps_values  # has the last value for who comes later: a mirror
 
 
@@ -27,7 +28,8 @@ PEERS = [
     Peer("mosquitto_qos1", "Mosquitto, QoS 1", "mqtt_load", lambda f, n: Mosquitto(f, n, 1), ["--qos", "1"], False),
     Peer("mosquitto_retained", "Mosquitto, QoS 1, retained", "mqtt_load", lambda f, n: Mosquitto(f, n, 1),
          ["--qos", "1", "--retain"], True),
-    Peer("nats_core", "NATS leaf nodes, core", "nats_load", lambda f, n: Nats(f, n), [], False),
+    Peer("nats_core", "NATS leaf nodes, core", "nats_load", lambda f, n: Nats(f, n), [], False,
+         compressed=lambda f, n: Nats(f, n, compression="s2_fast")),
     Peer("nats_jetstream", "NATS, JetStream mirrors", "nats_load", lambda f, n: Nats(f, n, True), ["--jetstream"], True),
 ]
 
@@ -80,11 +82,12 @@ class Load:
         return json.loads(line)
 
 
-def traffic(build, peer, nodes, points, seconds, warm_up, rate=0, consumers=1, payload="binary"):
+def traffic(build, peer, nodes, points, seconds, warm_up, rate=0, consumers=1, payload="binary",
+            compressed=False):
     """Changes through a chain: closed loop, or open loop at `rate`."""
     with tempfile.TemporaryDirectory(prefix="sallyport-bench-") as folder:
         make_certificates(folder)
-        with peer.chain(folder, nodes) as chain:
+        with (peer.compressed if compressed else peer.chain)(folder, nodes) as chain:
             arguments = ["--points", points, "--seconds", seconds, "--warm-up", warm_up, "--rate", rate,
                          "--consumers", consumers, "--payload", payload]
             with Load(build, peer, chain, [str(argument) for argument in arguments]) as load:
@@ -97,12 +100,13 @@ def traffic(build, peer, nodes, points, seconds, warm_up, rate=0, consumers=1, p
     passed = end["slowest"] - begin["slowest"]  # through every server
     if passed <= 0:
         raise Failure("nothing arrived while measuring")
+    delivered = end["received"] - begin["received"]  # to all consumers
     took = end["at"] - begin["at"]
     return {
         "nodes": nodes, "points": points, "seconds": took, "consumers": consumers, "payload": payload, "rate": rate,
         "changes_per_second": passed / took,
-        "delivered_per_second": (end["received"] - begin["received"]) / took,
-        "cpu_ns_per_change_per_node": cpu / nodes / passed * 1e9,
+        "delivered_per_second": delivered / took,
+        "cpu_ns_per_change_per_node": cpu / nodes / delivered * 1e9,
         "cpu_share_of_load_generator": (end["load_cpu"] - begin["load_cpu"]) / took,
         "bytes_per_change": wire / passed, "rss_bytes": rss,
         **{key: result[key] for key in ("latency_us", "missing", "wrong", "backwards", "duplicates", "window",

@@ -127,7 +127,7 @@ def measure_ours(run, program, share):
 
 def measure_peer(run, build, peer):
     sizes = run.sizes
-    results = {name: {} for name in ("points", "hops", "rates", "fan_out", "mirror", "json")}
+    results = {name: {} for name in ("points", "hops", "rates", "fan_out", "mirror", "json", "compressed")}
     warm_up = min(1.5, sizes.peer_seconds * 3)
     for points in sizes.peer_points:
         run.step(f"{peer.name}, {points} points", results["points"], points,
@@ -149,6 +149,9 @@ def measure_peer(run, build, peer):
                  lambda: traffic(build, peer, 1, sizes.links_points, min(2, sizes.peer_seconds), 0.9, consumers=links))
     run.step(f"{peer.name}, JSON", results["json"], sizes.main_points,
              lambda: traffic(build, peer, 3, sizes.main_points, min(1, sizes.peer_seconds), 0.6, payload="json"))
+    if peer.compressed:
+        run.step(f"{peer.name}, compressed links", results["compressed"], sizes.main_points,
+                 lambda: traffic(build, peer, 3, sizes.main_points, min(1, sizes.peer_seconds), 0.6, compressed=True))
     return results
 
 

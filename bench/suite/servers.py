@@ -188,11 +188,13 @@ class Mosquitto(Chain):
 
 
 class Nats(Chain):
-    """Servers that are leaf nodes of each other, with JetStream in memory when asked to."""
+    """Servers that are leaf nodes of each other, with JetStream in memory when asked to. Their default, to compress when the
+    first round trip of a link was long, would leave to chance what is measured."""
 
-    def __init__(self, folder, nodes, jetstream=False):
+    def __init__(self, folder, nodes, jetstream=False, compression="off"):
         super().__init__(folder, nodes)
         self.jetstream = jetstream
+        self.compression = compression
         self.link_ports = free_ports(nodes + 1)
 
     def dialler(self, node):
@@ -205,9 +207,10 @@ class Nats(Chain):
     def settings(self, node, dials):
         tls = ("{ cert_file: \"%s\", key_file: \"%s\", ca_file: \"%s\", verify: true }" %
                tuple(self.certificate(file) for file in ("node.crt", "node.key", "ca.crt")))
-        remotes = ", ".join(f'{{ url: "tls://localhost:{self.link_ports[other]}", tls: {tls} }}' for other, _ in dials)
+        remotes = ", ".join(f'{{ url: "tls://localhost:{self.link_ports[other]}", tls: {tls}, '
+                            f'compression: {self.compression} }}' for other, _ in dials)
         text = (f'server_name: node{node}\nhost: 127.0.0.1\nport: {self.ports[node]}\ntls: {tls}\n'
-                f'max_pending: 1GB\nwrite_deadline: "30s"\nleafnodes {{\n')
+                f'max_pending: 1GB\nwrite_deadline: "30s"\nleafnodes {{\n  compression: {self.compression}\n')
         if self.listens(node):
             text += f'  host: 127.0.0.1\n  port: {self.link_ports[node]}\n  tls: {tls}\n'
         if remotes:
