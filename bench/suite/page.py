@@ -207,6 +207,20 @@ class Page:
         return table(["", "points", "memory per point", "over an empty node", "full mirror, from the process's start",
                       "from the link's"], rows)
 
+    def opcua(self):
+        run = dig(self.ours, "single", "opcua")
+        if not run:
+            return ""
+        rows = [[one["name"], f"{one['cpu_share'] * 100:.1f} %", nanoseconds(one["cpu_ns_per_change"])]
+                for one in run["processes"]]
+        start = ", ".join(f"{name.replace('_', ' ')} {number:.2f} s" for name, number in run["start_seconds"].items())
+        return (f"OPC UA edge, {count(run['points'])} variables of an open62541 server through two nodes "
+                "([bench.md](bench.md#opc-ua-edge)): "
+                f"{million(run['changes_per_second'])} delivered; {run['written']:,} written, {run['lost']} lost, "
+                f"{run['wrong']} wrong, {run['backwards']} backwards; latency p50 {run['latency_ms']['p50']:.0f} ms, "
+                f"p99 {run['latency_ms']['p99']:.0f} ms. Start: {start}.\n\n" +
+                table(["", "of a core", "CPU per change"], rows) + "\n\n")
+
     # --- Plots ---------------------------------------------------------------------------------------------------------
 
     def series(self, ours, peer_kind, pick):
@@ -358,7 +372,7 @@ Memory and full mirrors:
 
 {self.mirror_rows()}
 
-The peers:
+{self.opcua()}The peers:
 
 {self.peer_rows()}
 {chr(10) + "Not measured:" + chr(10) + failures + chr(10) if failures else ""}

@@ -29,6 +29,7 @@ class Sizes:
     links_points: int
     idle_links: int
     slow_link: list
+    opcua: list
     peer_seconds: float
     peer_points: list
     peer_hops: list
@@ -43,13 +44,14 @@ FULL = Sizes(
     rates=[1_000, 100_000, 1_000_000], latency_rate=10_000, latency_seconds=8, links=[1, 10, 100, 1000],
     links_points=10_000, idle_links=1000,
     slow_link=["--points", 10_000, "--rate", 50_000, "--bits-per-second", 1_000_000, "--seconds", 8],
+    opcua=["--points", 100_000, "--rate", 100_000, "--seconds", 5],
     peer_seconds=3, peer_points=[10_000, 100_000, 1_000_000], peer_hops=[1, 2, 3, 4, 5], peer_links=[1, 10, 100],
     mirror_points=[10_000, 100_000], at_once=1)
 
 # Shows that everything runs; the figures mean nothing.
 TINY = Sizes(
     limit_seconds=120, seconds=0.2, warm_up=0.1, points=[100], main_points=100, large_points=100, lossless_steps=0, hops=[],
-    hops_rate=1000, rates=[], latency_rate=1000, latency_seconds=0.2, links=[1], links_points=100, idle_links=0, slow_link=[],
+    hops_rate=1000, rates=[], latency_rate=1000, latency_seconds=0.2, links=[1], links_points=100, idle_links=0, slow_link=[], opcua=[],
     peer_seconds=0.2, peer_points=[100], peer_hops=[], peer_links=[], mirror_points=[100], at_once=6)
 
 # Each product's fastest.
@@ -120,6 +122,7 @@ def measure_ours(run, program, share):
     run.step("sallyport, resume", results["single"], "resume",
              lambda: ours.bench("resume", "--points", sizes.large_points, "--changed", 1, "--cut", 1))
     run.step("sallyport, slow link", results["single"], "slow_link", lambda: ours.bench("slow-link", *sizes.slow_link))
+    run.step("sallyport, OPC UA edge", results["single"], "opcua", lambda: ours.bench("opcua", *sizes.opcua))
     run.step(f"sallyport, {sizes.idle_links} idle links", results["single"], "idle_links",
              lambda: ours.bench("idle-links", "--links", sizes.idle_links, "--seconds", 5))
     return results
