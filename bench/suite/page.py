@@ -90,7 +90,7 @@ class Page:
         rows = []
 
         def row(name, ours, peers, show, more_is_better=False):
-            if ours is not None or any(figure is not None for figure in peers):
+            if any(figure is not None for figure in peers):
                 rows.append([name, *cells(ours, peers, show, more_is_better)])
 
         ours = self.headline()
