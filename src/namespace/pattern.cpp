@@ -134,12 +134,14 @@ Result<Patterns> Patterns::parse(const std::vector<std::string>& texts) {
     const auto repeats = std::ranges::unique(*list);
     list->erase(repeats.begin(), repeats.end());
   }
+  out.all_plain_ = out.exclude_.empty() && std::ranges::contains(out.include_, "**", &Pattern::text);
   return out;
 }
 
 Patterns Patterns::everything() { return *parse({"**", "$sys/**"}); }
 
 bool Patterns::matches(std::string_view path) const {
+  if (all_plain_ && path.find('$') == std::string_view::npos) return true;
   const auto matches = [path](const Pattern& pattern) { return pattern.matches(path); };
   return std::ranges::any_of(include_, matches) && std::ranges::none_of(exclude_, matches);
 }

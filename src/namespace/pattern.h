@@ -35,6 +35,7 @@ class Patterns {
  private:
   std::vector<Pattern> include_;
   std::vector<Pattern> exclude_;
+  bool all_plain_ = false;       // just "**", as counting all points asks for millions of paths
 };
 
 }  // namespace sallyport
