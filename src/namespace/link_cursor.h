@@ -92,7 +92,7 @@ class LinkCursor {
 
   bool idle() const;
   bool route_allowed(const Route& route) const;
-  bool allowed(const Slot& slot) {
+  [[gnu::always_inline]] bool allowed(const Slot& slot) {
     if (slot.cell >= allowed_.size()) allowed_.resize(im_.cells.size(), Allowed::unknown);
     Allowed& known = allowed_[slot.cell];
     if (known == Allowed::unknown) [[unlikely]] known = decide(im_.cells[slot.cell]);
@@ -237,7 +237,7 @@ void LinkCursor::pull_definitions(Encoder& encoder) {
 }
 
 template <typename Encoder>
-inline void LinkCursor::tell_change(Encoder& encoder, PointId id) {
+[[gnu::always_inline]] inline void LinkCursor::tell_change(Encoder& encoder, PointId id) {
   const Slot& slot = im_.table[id];
   if (!slot.present || !allowed(slot) || !cursor_.knows(slot, id)) return;
   if (rescan_active_ && in_rescan(slot, id)) return;

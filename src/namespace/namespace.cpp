@@ -356,6 +356,9 @@ std::uint64_t Namespace::apply_from(std::uint32_t provider, std::span<Change> ch
     const std::lock_guard lock(impl_->mutex);
     Impl& im = *impl_;
     const std::uint32_t end = im.table.end();
+    for (std::size_t i = 0; i < std::min(changes.size(), kPrefetch); ++i) {
+      if (changes[i].point < end) __builtin_prefetch(&im.table[changes[i].point], 1);
+    }
     for (std::size_t i = 0; i < changes.size(); ++i) {
       if (i + kPrefetch < changes.size() && changes[i + kPrefetch].point < end) __builtin_prefetch(&im.table[changes[i + kPrefetch].point], 1);
       Change& change = changes[i];
@@ -450,6 +453,13 @@ RouteState Namespace::route_state(RouteId route) const {
 }
 
 std::uint32_t Namespace::max_points() const { return impl_->limits.max_points; }
+
+std::uint64_t Namespace::lag() const {
+  const std::lock_guard lock(impl_->mutex);
+  Revision slowest = impl_->changes.head();
+  for (const Cursor* cursor : impl_->cursors) slowest = std::min(slowest, cursor->seen);
+  return impl_->changes.head() - slowest;
+}
 
 Revision Namespace::revision() const {
   const std::lock_guard lock(impl_->mutex);

@@ -198,6 +198,8 @@ class Namespace {
   // Paths near this one, for "did you mean"; a bounded look.
   std::vector<std::string> similar(std::string_view path, std::size_t max) const;
   Revision revision() const;
+  // How many changes the slowest reader of this node has yet to read; 0 without readers.
+  std::uint64_t lag() const;
   std::uint32_t max_points() const;
   Clock& clock() const { return clock_; }
 

@@ -33,6 +33,7 @@ class Publisher {
   // The source is here and every point has been read again.
   void live();
   bool is_live() const { return live_; }
+  std::uint64_t lag() const { return namespace_.lag(); }  // of the slowest reader, in changes; for sources that can wait
   RouteId route() const { return route_; }
   const std::string& into() const { return into_; }
   Clock& clock() const { return namespace_.clock(); }

@@ -24,6 +24,9 @@ constexpr std::int64_t kMaxPoints = 10'000'000;
 constexpr std::int64_t kMaxRate = 1'000'000'000;
 constexpr Duration kLookEvery = std::chrono::milliseconds(20);  // for the files of `start_on` and `rest_on`
 
+constexpr auto kBreath = std::chrono::microseconds(50);
+constexpr auto kPatience = std::chrono::milliseconds(20);
+
 struct Options {
   Plan plan;
   bool as_fast_as_possible = false;
@@ -207,8 +210,16 @@ class SimulatorSource final : public Source {
     return std::to_string(refused_) + " of " + std::to_string(ids_.size()) + " points refused: " + refused_reason_;
   }
 
+  // As fast as the readers of this node follow: what they would not see is not worth making. One that stands still does not
+  // hold up the others for long.
   void run_flat_out(Generator& generator) {
-    while (!ended()) emit(generator, std::min<std::uint64_t>(left(), kBatch), nullptr);
+    const std::uint64_t lead = std::clamp<std::uint64_t>(options_.plan.points / 2, 2 * kBatch, 64 * kBatch);
+    while (!ended()) {
+      const MonotonicTime patience = std::chrono::steady_clock::now() + kPatience;
+      while (out_->lag() > lead && !stopping_ && std::chrono::steady_clock::now() < patience)
+        sleep_until(std::chrono::steady_clock::now() + kBreath);
+      emit(generator, std::min<std::uint64_t>(left(), kBatch), nullptr);
+    }
   }
 
   void run_paced(Generator& generator) {
