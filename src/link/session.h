@@ -95,6 +95,7 @@ class Session {
   Result<void> handle_close(const Frame& frame);
   void end(const std::string& reason);
   void drop_sender();
+  MonotonicTime next_beat(MonotonicTime now) const;
   void put_ack(Bytes& out);
   void take_requests();
   void note_data(MonotonicTime now);

@@ -61,34 +61,39 @@ void SysPoints::set_connector(const std::string& prefix, const ConnectorInfo& in
   set(prefix + "/dropped", count(info.status.dropped));
 }
 
-void SysPoints::keep(const std::string& path) {
-  if (const auto at = points_.find(path); at != points_.end()) at->second.seen = round_;
-}
-
-void SysPoints::set_link(const link::LinkStatus& link, bool counters) {
+void SysPoints::set_link(const link::LinkStatus& link) {
   const std::string prefix = "links/" + link.name;
   set(prefix + "/state", Value::text(link::to_string(link.state)));
   set(prefix + "/reason", Value::text(link.reason));
   set(prefix + "/peer", Value::text(link.peer));
   set(prefix + "/group", Value::text(link.group));
-  const auto counter = [&](const char* name, Value value, std::string_view unit = {}) {
-    if (counters || !points_.contains(prefix + name)) set(prefix + name, std::move(value), unit);
-    else keep(prefix + name);
-  };
+  set(prefix + "/delay_us", microseconds(link.delay), "µs");
   set(prefix + "/connects", count(link.connects));
   set(prefix + "/refused", count(link.refused));
-  counter("/delay_us", microseconds(link.delay), "µs");
-  counter("/changes_sent", count(link.send.changes));
-  counter("/bytes_sent", count(link.send.bytes), "B");
-  counter("/dropped", count(link.send.dropped));
-  counter("/changes_received", count(link.receive.changes));
-  counter("/bytes_received", count(link.receive.bytes), "B");
+  set(prefix + "/changes_sent", count(link.send.changes));
+  set(prefix + "/bytes_sent", count(link.send.bytes), "B");
+  set(prefix + "/dropped", count(link.send.dropped));
+  set(prefix + "/changes_received", count(link.receive.changes));
+  set(prefix + "/bytes_received", count(link.receive.bytes), "B");
+}
+
+// Those whose turn it is, and those of which there is more to tell than counters.
+void SysPoints::set_links(const std::vector<link::LinkStatus>& links) {
+  turns_ = links.size() / kCountersPerRound + 1;
+  if (link_marks_.size() > 2 * links.size() + 16) link_marks_.clear();
+  for (std::size_t i = 0; i < links.size(); ++i) {
+    const link::LinkStatus& link = links[i];
+    const std::uint64_t mark = (link.connects << 8 | static_cast<std::uint64_t>(link.state) | 0x80) ^ std::hash<std::string>()(link.reason) ^ link.refused << 40;
+    std::uint64_t& told = link_marks_[link.name];
+    if ((i + round_) % turns_ == 0 || told != mark) set_link(link);
+    told = mark;
+  }
 }
 
 void SysPoints::remove_unseen() {
   std::vector<PointId> gone;
   std::erase_if(points_, [&](const auto& entry) {
-    if (entry.second.seen == round_) return false;
+    if (entry.second.seen + turns_ > round_) return false;
     if (entry.second.id != kNoPoint) gone.push_back(entry.second.id);
     return true;
   });
@@ -105,8 +110,7 @@ void SysPoints::update(const NodeStatus& status) {
   set("points/good", count(status.points.good));
   set("points/uncertain", count(status.points.uncertain));
   set("points/bad", count(status.points.bad));
-  const std::size_t turns = status.links.size() / kCountersPerRound + 1;
-  for (std::size_t i = 0; i < status.links.size(); ++i) set_link(status.links[i], (i + round_) % turns == 0);
+  set_links(status.links);
   for (const auto& source : status.sources) set_connector("sources/" + source.name, source);
   for (const auto& sink : status.sinks) set_connector("sinks/" + sink.name, sink);
   if (!changes_.empty()) publisher_.publish(changes_);

@@ -26,8 +26,8 @@ class SysPoints {
   };
   void set(const std::string& path, Value value, std::string_view unit = {});
   void set_connector(const std::string& prefix, const ConnectorInfo& info);
-  void set_link(const link::LinkStatus& link, bool counters);
-  void keep(const std::string& path);
+  void set_link(const link::LinkStatus& link);
+  void set_links(const std::vector<link::LinkStatus>& links);
   void define(const std::string& path, Point& point, std::string_view unit);
   void remove_unseen();
 
@@ -35,6 +35,8 @@ class SysPoints {
   std::unordered_map<std::string, Point> points_;
   std::vector<Change> changes_;
   std::uint64_t round_ = 0;
+  std::uint64_t turns_ = 1;                                   // rounds until every link had its turn
+  std::unordered_map<std::string, std::uint64_t> link_marks_;  // what was told of a link, but for its counters
   UtcNanoseconds now_ = 0;
 };
 
