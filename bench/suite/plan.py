@@ -48,6 +48,12 @@ FULL = Sizes(
     peer_seconds=3, peer_points=[10_000, 100_000, 1_000_000], peer_hops=[1, 2, 3, 4, 5], peer_links=[1, 10, 100],
     mirror_points=[10_000, 100_000], at_once=1)
 
+# The same with fewer sizes, in half the time.
+SHORT = dataclasses.replace(
+    FULL, limit_seconds=8 * 60, seconds=2, points=[10_000, 100_000, 1_000_000], lossless_steps=4, hops=[1, 2, 3], rates=[100_000],
+    latency_seconds=5, links=[1, 100], peer_seconds=2, peer_points=[100_000], peer_hops=[2], peer_links=[1],
+    mirror_points=[100_000])
+
 # Shows that everything runs; the figures mean nothing.
 TINY = Sizes(
     limit_seconds=120, seconds=0.2, warm_up=0.1, points=[100], main_points=100, large_points=100, lossless_steps=0, hops=[],
