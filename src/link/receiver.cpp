@@ -77,11 +77,13 @@ void Receiver::begin(std::uint64_t peer_incarnation, const Begin& begin) {
     named_.clear();
     naming_ = true;
     held_ = {};
+    refreshes_.clear();
   }
   compare_ = Compare::idle;
   compare_at_ = {};
   compare_backoff_ = kFirstCompare;
   requests_.clear();
+  for (const RouteId route : refreshes_) encode_refresh(requests_, route);  // the last session may have ended before its answer
   held_.incarnation = peer_incarnation;
   held_.view = begin.view;
 }
@@ -308,7 +310,10 @@ void Receiver::check_takeover() {
   routes_seen_ = version;
   for (const RouteId local : namespace_.worth_defining_again(provider_)) {
     const auto remote = std::ranges::find_if(routes_, [local](const RemoteRoute& r) { return r.named && r.local == local; });
-    if (remote != routes_.end()) encode_refresh(requests_, static_cast<RouteId>(remote - routes_.begin()));
+    if (remote == routes_.end()) continue;
+    const auto id = static_cast<RouteId>(remote - routes_.begin());
+    encode_refresh(requests_, id);
+    if (std::ranges::find(refreshes_, id) == refreshes_.end()) refreshes_.push_back(id);
   }
 }
 
@@ -318,6 +323,7 @@ void Receiver::compare(const Position& position) {
   const auto mine = namespace_.holding(provider_);
   if (!mine) return;
   if (mine->digest == position.digest && mine->points == position.points) {
+    refreshes_.clear();
     compare_backoff_ = kFirstCompare;   // but not sooner: a peer may lie every other time
     if (compare_ == Compare::asked_routes) compare_ = Compare::idle;
     return;
@@ -381,7 +387,9 @@ void Receiver::on_repaired(const RouteBuckets& done) {
   if (compare_ != Compare::repairing || route == nullptr || route->local == kNoRoute) return;
   counters_.repaired_points += namespace_.remove_unnamed_in(route->local, done.buckets, repaired_ids_);
   repaired_ids_.clear();
-  give_up_comparing();  // looked at again soon: a repair that did not help must not go on for ever
+  // Another route may need it too; but a repair that does not help must not go on for ever.
+  if (std::exchange(last_repaired_, done.route) != done.route) compare_backoff_ = kFirstCompare;
+  give_up_comparing();
 }
 
 }  // namespace sallyport::link

@@ -117,6 +117,8 @@ class Receiver {
   enum class Compare : std::uint8_t { idle, asked_routes, asked_buckets, repairing } compare_ = Compare::idle;
   MonotonicTime compare_at_{};     // not before
   Duration compare_backoff_ = kFirstCompare;
+  RouteId last_repaired_ = kNoRoute;
+  std::vector<RouteId> refreshes_; // of the peer's routes, asked for and perhaps lost with the session: until digests agree
   std::vector<bool> repaired_ids_; // our ids named by the repair under way
   std::uint64_t routes_seen_ = 0;  // Namespace::route_version
   Bytes requests_;

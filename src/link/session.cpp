@@ -232,6 +232,7 @@ Result<void> Session::handle(const Frame& frame, MonotonicTime now) {
     }
     begun_ = true;
     receiver_.begin(peer_hello_.incarnation, *begin);
+    take_requests();
     return {};
   }
   if (!begun_) return fail(ErrorCode::malformed, "data before begin");
