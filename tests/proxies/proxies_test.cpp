@@ -98,7 +98,7 @@ TEST_F(Proxies, ANodeWithAProxyDialsOnlyTheProxyAndAsksNoNameServer) {
   start_dmz();
   const std::string trace = folder.path() + "/trace";
   start_plant("localhost:" + std::to_string(dmz_port), "proxy = \"socks5://" + at_proxy() + "\"\n",
-              {"strace", "-f", "-qq", "-e", "trace=connect,sendto,bind,listen", "-o", trace});
+              {"strace", "-D", "-f", "-qq", "-e", "trace=connect,sendto,bind,listen", "-o", trace});
   EXPECT_TRUE(values_arrive());
   std::set<std::string> ports;
   std::istringstream lines(file_text(trace));
