@@ -70,10 +70,7 @@ void Session::close(CloseCode code, const std::string& text) {
 
 bool Session::succeed(Session& old) {
   has_receiver_ = true;
-  if (old.state_ != State::running || old.peer_hello_.incarnation != peer_hello_.incarnation) {
-    old.lost("replaced by a newer connection");
-    return false;
-  }
+  if (old.state_ != State::running || old.peer_hello_.incarnation != peer_hello_.incarnation) return false;
   // The peer was alive when this connection was made; whatever it says now may have waited since.
   last_fresh_ = std::max(old.last_fresh_, started_);
   std::copy(std::begin(old.least_offset_), std::end(old.least_offset_), std::begin(least_offset_));

@@ -57,7 +57,8 @@ class Session {
   void close(CloseCode code, const std::string& text);
   void lost(const std::string& what);
   // This session, whose hellos are exchanged, goes on in the place of `old` on the same link. When the peer's table is the
-  // same, nothing is lost and no overlay laid; `old` is closed without a word. Otherwise it is lost, and false returned.
+  // same, nothing is lost and no overlay laid; `old` is closed without a word. Otherwise false: everything begins anew, and
+  // the caller ends `old` first, with a word (close) or without (lost).
   bool succeed(Session& old);
   void take_receiver() { has_receiver_ = true; }   // the other session is gone
   // Asks the peer, who dials, for a new connection.

@@ -316,10 +316,20 @@ TEST_F(LinkSession, LosesEverythingWhenTheNewConnectionIsOfARestartedPeer) {
   std::map<std::string, std::string> at_takeover;
   link.b.session->on_running = [&] {
     EXPECT_FALSE(link.b.session->succeed(*old_b));
+    old_b->close(CloseCode::replaced, "another one");
     at_takeover = dmz.dump();
   };
   link.exchange();
   EXPECT_EQ(at_takeover, (std::map<std::string, std::string>{{"acme/one", "1.000000/bad@1000"}}));
+  Bytes word;
+  old_b->fill(word, clock.monotonic());
+  old_a->on_running = nullptr;
+  const auto space = old_a->input_space();
+  ASSERT_LE(word.size(), space.size());
+  std::copy(word.begin(), word.end(), space.begin());
+  old_a->received(word.size(), clock.monotonic());
+  EXPECT_TRUE(old_a->refused_by_peer());
+  EXPECT_EQ(old_a->reason(), "peer closed: another one");
   EXPECT_EQ(dmz.dump(), (std::map<std::string, std::string>{{"acme/one", "1.000000/good@1000"}}));
 }
 

@@ -127,7 +127,8 @@ void Tunnel::run(std::unique_ptr<net::TlsStream> stream) {
   };
   connection->after_read = [this] { note_routes(); };
   session.on_renew = [this] {
-    if (dials() && !candidate_ && !attempt_) renewal_.after(jittered(kAskedRenewal), [this] { renew(); });
+    // Asked again and again, it happens once, and is not put off.
+    if (dials() && !candidate_ && !attempt_ && !std::exchange(renewal_asked_, true)) renewal_.after(jittered(kAskedRenewal), [this] { renew(); });
   };
   connection->pump();
 }
@@ -175,12 +176,14 @@ void Tunnel::check_takeover() {
 // --- Renewing ----------------------------------------------------------------------------------------------------------
 
 void Tunnel::plan_renewal() {
+  renewal_asked_ = false;
   if (!dials()) return;
   const Duration next = in_use_ == 0 ? options_.reconnect : std::min<Duration>(options_.reconnect, kTryPrimary);
   renewal_.after(jittered(next), [this] { renew(); });
 }
 
 void Tunnel::renew() {
+  renewal_asked_ = false;
   if (!running()) return;
   if (!dials()) {
     connection_->session()->ask_renewal();

@@ -82,6 +82,7 @@ class Tunnel {
   std::shared_ptr<Connection> connection_, candidate_, retired_;
   net::Timer retry_, renewal_, retirement_;
   std::size_t target_ = 0, in_use_ = 0;      // of options_.dial: tried last; connected to
+  bool renewal_asked_ = false;               // by the peer; renewal_ is set for it
   std::size_t first_target_ = 0;             // where the next round begins
   unsigned failures_ = 0;
   std::minstd_rand random_;

@@ -334,6 +334,7 @@ void World::take_over(SimEnd& end) {
     end.retired_until = now() + kRetirement;
   } else {
     note(who + " sees that " + node_at(end.peer).name + " is another one");
+    old->session->lost("replaced");
     old->wire->close(end.direction, now(), cable_of(end));
   }
 }
