@@ -7,6 +7,7 @@ namespace {
 
 constexpr std::size_t kReadPerTurn = 512 * 1024;   // then others on the loop have their turn
 constexpr Duration kReadTime = std::chrono::milliseconds(1);   // … also when they are tiny frames, which cost more
+constexpr std::size_t kShortRead = 4096;
 constexpr std::size_t kWritePerTurn = 512 * 1024;
 constexpr std::size_t kIdleBytes = 4096;           // sent between two ticks
 constexpr Duration kGoodbye = std::chrono::milliseconds(500);
@@ -20,7 +21,7 @@ Connection::Connection(net::Loop& loop, Clock& clock, std::unique_ptr<net::TlsSt
 
 void Connection::start(Namespace& ns, Receiver& receiver, SessionOptions options) {
   Waker waker = [weak = weak_from_this(), &loop = loop_] {
-    loop.post([weak] {
+    loop.defer([weak] {
       if (const auto self = weak.lock()) self->pump();
     });
   };
@@ -45,19 +46,32 @@ void Connection::wait_writable() {
   });
 }
 
-void Connection::readable() {
-  const auto alive = shared_from_this();
+bool Connection::read() {
   const MonotonicTime began = now();
   for (std::size_t total = 0; total < kReadPerTurn && session_ && session_->state() != Session::State::closed;) {
     const auto space = session_->input_space();
     const net::IoResult result = stream_->read(space);
     if (result.kind == net::IoResult::Kind::would_block) break;
-    if (result.kind != net::IoResult::Kind::bytes) return end(result.reason);
-    session_->received(result.size, now());
+    if (result.kind != net::IoResult::Kind::bytes) {
+      end(result.reason);
+      return false;
+    }
+    const MonotonicTime at = now();
+    session_->received(result.size, at);
     total += result.size;
-    if (now() - began > kReadTime) break;
+    // So little was all there was, most likely, and waiting notices when not.
+    if (result.size < kShortRead || at - began > kReadTime) break;
   }
-  if (after_read) after_read();
+  return true;
+}
+
+void Connection::readable() {
+  const auto alive = shared_from_this();
+  {
+    const net::Loop::Turn turn(loop_);   // its end hands on to other links what came, without another look at the kernel
+    if (!read()) return;
+    if (after_read) after_read();
+  }
   pump();
   if (session_ && session_->state() != Session::State::closed) wait_readable();
 }

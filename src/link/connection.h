@@ -42,6 +42,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void wait_readable();
   void wait_writable();
   void readable();
+  bool read();                         // false: ended
   void pump_later();
   void set_timer();
   void renew_keys();

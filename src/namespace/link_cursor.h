@@ -81,6 +81,7 @@ class LinkCursor {
 
  private:
   static constexpr std::size_t kLookPerPull = 65536;
+  static constexpr std::size_t kFirstSlice = 4096;
   enum class Allowed : std::uint8_t { unknown, yes, no };
   struct Told {                   // what the peer knows of a route
     std::uint64_t version = 0;    // told in full
@@ -111,6 +112,7 @@ class LinkCursor {
   template <typename Encoder, typename Visit> void tell_edges(Encoder& encoder, PointId id, Visit&& visit_edges);
   template <typename Encoder> void pull_repair(Encoder& encoder);
   template <typename Encoder> void answer_questions(Encoder& encoder);
+  void sum(Pulled& pulled);
   bool good_news_is_due(const Route& route) const {
     return !cursor_.changes.active && !cursor_.definitions.active && cursor_.seen >= route.good_revision &&
            cursor_.defined >= route.good_definition;
@@ -139,6 +141,7 @@ class LinkCursor {
     PointId next = 0;
   } repair_;
   std::size_t looked_ = 0;
+  std::size_t sum_slice_ = kFirstSlice;
 };
 
 // --- implementation of the templates ---------------------------------------------------------------------------------
@@ -334,6 +337,20 @@ void LinkCursor::answer_questions(Encoder& encoder) {
   }
 }
 
+// In slices between which others get the lock and the link sends what has changed since; each twice as long, so that it
+// ends however fast changes come.
+inline void LinkCursor::sum(Pulled& pulled) {
+  pulled.summed = im_.sum(sum_slice_);
+  sum_slice_ = pulled.summed ? kFirstSlice : 2 * sum_slice_;
+  pulled.more = pulled.more || !pulled.summed;
+  if (!pulled.summed) return;
+  for (const Cell& cell : im_.cells) {
+    if (cell.points == 0 || !cell.views.test(view_) || !route_allowed(im_.routes[cell.route])) continue;
+    pulled.digest += cell.digest;
+    pulled.points += cell.points;
+  }
+}
+
 template <typename Encoder>
 LinkCursor::Pulled LinkCursor::pull(Encoder& encoder, bool digest) {
   const std::lock_guard lock(im_.mutex);
@@ -360,15 +377,7 @@ LinkCursor::Pulled LinkCursor::pull(Encoder& encoder, bool digest) {
   pulled.complete = pulled.caught_up && im_.incomplete == 0;
   pulled.seen = cursor_.seen;
   pulled.defined = cursor_.defined;
-  pulled.summed = digest && pulled.caught_up && im_.sum(kLookPerPull);
-  if (digest && pulled.caught_up && !pulled.summed) pulled.more = true;
-  if (pulled.summed) {
-    for (const Cell& cell : im_.cells) {
-      if (cell.points == 0 || !cell.views.test(view_) || !route_allowed(im_.routes[cell.route])) continue;
-      pulled.digest += cell.digest;
-      pulled.points += cell.points;
-    }
-  }
+  if (digest && pulled.caught_up) sum(pulled);
   return pulled;
 }
 

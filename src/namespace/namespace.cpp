@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kListChunk = 4096;  // points looked at while holding the lock once
 constexpr std::size_t kMaxCells = 0xfffe;
+constexpr std::size_t kSmallBatch = 64;
 constexpr std::size_t kSumPerCall = 128 * 1024;   // a few milliseconds
 constexpr std::size_t kPrefetch = 12;     // slots ahead: about the time one cache miss takes
 
@@ -96,6 +97,12 @@ void Namespace::Impl::take_from_digest(PointId id, Slot& slot) {
   slot.unsummed = true;
   unsummed.push_back(id);
   if (unsummed.size() > std::size_t{table.end()} * 2 + 1024) sum();  // points that come and go under the same ids
+}
+
+// Small batches mean that there is time, and that few points change twice between two heartbeats. Without this a heartbeat
+// finds thousands to sum, and the changes of that moment wait for milliseconds.
+void Namespace::Impl::sum_little(std::size_t batch) {
+  if (batch <= kSmallBatch && !unsummed.empty()) sum(2 * batch + 8);
 }
 
 bool Namespace::Impl::sum(std::size_t max) {
@@ -346,6 +353,7 @@ void Namespace::apply(RouteId route, std::span<Change> changes, bool only_new) {
       if (only_new && im.says(slot, change)) continue;
       im.set(change.point, slot, change, false);
     }
+    im.sum_little(changes.size());
   }
   impl_->wake();
 }
@@ -372,6 +380,7 @@ std::uint64_t Namespace::apply_from(std::uint32_t provider, std::span<Change> ch
       }
       ++passed_over;
     }
+    im.sum_little(changes.size());
   }
   impl_->wake();
   return passed_over;

@@ -152,6 +152,7 @@ struct Namespace::Impl {
   void take_from_digest(PointId id, Slot& slot);
   // Makes the digests of cells right, at most `max` points at a time; true once they are.
   bool sum(std::size_t max = SIZE_MAX);
+  void sum_little(std::size_t batch);  // after a batch of so many changes
   // Calls visit(edge slot) for the kept edge of this revision, or for all after `seen`, oldest first. The slot is a copy
   // that borrows its value.
   template <typename Visit> void edge_at(PointId id, Revision revision, Visit&& visit) const;

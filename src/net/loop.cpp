@@ -3,6 +3,7 @@
 #include <atomic>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/executor_work_guard.hpp>
 
@@ -13,6 +14,8 @@ namespace sallyport::net {
 struct Loop::Impl {
   asio::io_context context{1};
   std::atomic<std::thread::id> thread{};
+  unsigned turns = 0;   // Loop thread, as is `deferred`.
+  std::vector<std::function<void()>> deferred, running;
 };
 
 Loop::Loop() : impl_(std::make_unique<Impl>()) {}
@@ -33,6 +36,21 @@ void Loop::run() {
 void Loop::stop() { impl_->context.stop(); }
 
 void Loop::post(std::function<void()> task) { asio::post(impl_->context, std::move(task)); }
+
+void Loop::defer(std::function<void()> task) {
+  if (impl_->thread == std::this_thread::get_id() && impl_->turns > 0) impl_->deferred.push_back(std::move(task));
+  else post(std::move(task));
+}
+
+Loop::Turn::Turn(Loop& loop) : loop_(loop) { ++loop_.impl_->turns; }
+
+Loop::Turn::~Turn() {
+  Impl& impl = *loop_.impl_;
+  if (--impl.turns > 0 || impl.deferred.empty()) return;
+  impl.running.swap(impl.deferred);   // both keep their room
+  for (auto& task : impl.running) task();
+  impl.running.clear();
+}
 
 bool Loop::on_loop_thread() const {
   const std::thread::id thread = impl_->thread;

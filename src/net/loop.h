@@ -21,8 +21,22 @@ class Loop {
   void run();                          // until stop(); the calling thread becomes the loop thread
   void stop();                         // Any thread.
   void post(std::function<void()> task);  // Any thread; runs later on the loop thread, in order of posting.
+  // Like post(); but inside of a Turn on the loop thread, at the end of that turn, before the loop looks for events.
+  void defer(std::function<void()> task);  // Any thread.
   bool on_loop_thread() const;         // Any thread; true also when run() is not active
   boost::asio::io_context& context();
+
+  // While it lives, deferred tasks gather; its end runs them. What they defer in turn is posted. Loop thread.
+  class Turn {
+   public:
+    explicit Turn(Loop& loop);
+    ~Turn();
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    Loop& loop_;
+  };
 
  private:
   struct Impl;

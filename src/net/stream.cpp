@@ -194,7 +194,7 @@ void Stream::take_pending_alert() {
 
 void Stream::when_readable(std::function<void()> callback) {
   readable_ = std::move(callback);
-  const bool buffered = !input_drained_ && SSL_has_pending(ssl_) == 1;
+  const bool buffered = !input_drained_ && (SSL_has_pending(ssl_) == 1 || !tls_->io.unread.empty());
   if (buffered || failed_ != IoResult::Kind::would_block)
     fire_soon();
   else

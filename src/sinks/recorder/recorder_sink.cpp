@@ -92,7 +92,6 @@ class RecorderSink final : public Sink {
     prctl(PR_SET_NAME, "recorder");
     Batch batch;
     while (!stopping_) {
-      wake_->drain();
       batch.clear();
       subscription_->pull(batch, kPull);
       const bool more = batch.more || !batch.updates.empty();
@@ -100,6 +99,7 @@ class RecorderSink final : public Sink {
       if (more || stopping_) continue;
       pollfd wake{wake_->fd(), POLLIN, 0};
       poll(&wake, 1, -1);
+      wake_->drain();
     }
   }
 
