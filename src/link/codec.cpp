@@ -80,7 +80,7 @@ Result<std::optional<Frame>> next_frame(std::span<const std::byte> stream, std::
     return malformed("frame of " + std::to_string(length) + " bytes (1 to " + std::to_string(max_body + 1) + " are possible)");
   }
   const auto type = std::to_integer<std::uint8_t>(stream[4]);
-  if (type < static_cast<std::uint8_t>(FrameType::hello) || type > static_cast<std::uint8_t>(FrameType::renew)) {
+  if (type < static_cast<std::uint8_t>(FrameType::hello) || type > static_cast<std::uint8_t>(FrameType::journal_ack)) {
     return malformed("unknown frame type " + std::to_string(type));
   }
   if (stream.size() < std::size_t{4} + length) return std::nullopt;

@@ -33,6 +33,9 @@ struct LinkOptions {
   friend bool operator==(const LinkOptions&, const LinkOptions&) = default;
 };
 
+// Under which a link reads the journal of its node.
+inline std::string journal_reader_name(const std::string& link) { return "link/" + link; }
+
 enum class LinkState : std::uint8_t { connecting, up, down };
 std::string_view to_string(LinkState state);
 

@@ -26,6 +26,7 @@ enum class FrameType : std::uint8_t {
   refresh = 11, stale_changes = 12, begin = 13,
   ask_digests = 14, route_digests = 15, bucket_digests = 16, ask_repair = 17, repaired = 18,
   renew = 19,
+  journal_held = 20, journal = 21, journal_ack = 22,
 };
 
 enum class CloseCode : std::uint16_t {

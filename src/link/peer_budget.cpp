@@ -31,6 +31,7 @@ Result<void> PeerBudget::admit(const Frame& frame, std::uint64_t sent_bytes, Mon
   };
   switch (frame.type) {
     case FrameType::heartbeat: return within(heartbeats_, 1, "heartbeat");
+    case FrameType::journal_ack:
     case FrameType::ack:
       acks_.earn(static_cast<double>(sent_bytes - acknowledgeable_) / kBytesPerAck);
       acknowledgeable_ = sent_bytes;
@@ -42,6 +43,7 @@ Result<void> PeerBudget::admit(const Frame& frame, std::uint64_t sent_bytes, Mon
     case FrameType::refresh: return within(refreshes_, 1, "refresh");
     case FrameType::ask_digests:
     case FrameType::ask_repair:
+    case FrameType::journal_held:
     case FrameType::renew: return within(questions_, 1, "question");
     case FrameType::route: news_ = true; return within(routes_, 1, "route");
     default: news_ = true; return {};

@@ -8,6 +8,8 @@
 namespace sallyport::link {
 namespace {
 
+constexpr std::size_t kLaneBytes = 16 * 1024;      // of back-fill at once
+constexpr std::size_t kLeastLaneBytes = 512;
 constexpr std::size_t kLeastReadSpace = 4 * 1024, kReadSpace = 64 * 1024;
 constexpr unsigned kSmallReads = 256;               // in a row, then the buffer shrinks
 constexpr std::size_t kFillBytes = 64 * 1024;       // four full TLS records
@@ -88,6 +90,8 @@ bool Session::succeed(Session& old) {
 void Session::drop_sender() {
   if (sender_) sent_ = sender_->counters();
   sender_.reset();
+  lane_out_.reset();
+  lane_in_.reset();
 }
 
 SenderCounters Session::sent() const { return sender_ ? sender_->counters() : sent_; }
@@ -208,6 +212,21 @@ Result<void> Session::handle(const Frame& frame, MonotonicTime now) {
       if (!frame.body.empty()) return fail(ErrorCode::malformed, "a renew frame has no body");
       if (on_renew) on_renew();
       return {};
+    case FrameType::journal_held: {
+      auto held = decode_journal_held(frame.body);
+      if (!held) return std::unexpected(held.error());
+      if (peer_held_) return fail(ErrorCode::malformed, "a second journal_held");
+      peer_held_ = std::move(*held);
+      more_ = true;
+      return {};
+    }
+    case FrameType::journal_ack: {
+      const auto records = decode_journal_ack(frame.body);
+      if (!records) return std::unexpected(records.error());
+      if (!lane_out_) return fail(ErrorCode::malformed, "acknowledges journal records that were never sent");
+      more_ = true;
+      return lane_out_->on_ack(*records);
+    }
     case FrameType::hops: {
       auto hops = decode_hops(frame.body);
       if (!hops) return std::unexpected(hops.error());
@@ -267,6 +286,10 @@ Result<void> Session::handle(const Frame& frame, MonotonicTime now) {
       take_requests();
       return {};
     }
+    case FrameType::journal:
+      if (!lane_in_) return fail(ErrorCode::refused, "this side takes no journal records");
+      more_ = true;
+      return lane_in_->on_records(frame.body);
     case FrameType::repaired: {
       const auto done = decode_route_buckets(frame.body);
       if (!done) return std::unexpected(done.error());
@@ -300,6 +323,12 @@ Result<void> Session::handle_hello(const Frame& frame, MonotonicTime now) {
     if (!sender) return std::unexpected(sender.error());
     sender_ = std::move(*sender);
     encode(control_, sender_->begin());
+  }
+  // Whoever keeps nothing for anyone takes nothing: custody stays where it is.
+  if (options_.journal != nullptr && !options_.receive_texts.empty() && !peer_hello_.send.empty() && options_.journal->has_readers()) {
+    lane_in_ = std::make_unique<LaneReceiver>(*options_.journal, options_.node, [receive = options_.receive](std::string_view path) { return receive.matches(path); },
+                                              options_.max_points, waker_);
+    encode_journal_held(control_, options_.journal->held());
   }
   more_ = true;
   if (on_running) on_running();
@@ -376,6 +405,29 @@ MonotonicTime Session::next_beat(MonotonicTime now) const {
   return due - due.time_since_epoch() % grid;
 }
 
+// Only the session in use: another may still hold the journal's reader of this link.
+void Session::open_lane() {
+  if (lane_out_ || !peer_held_ || !has_receiver_ || options_.journal == nullptr) return;
+  auto receive = Patterns::parse(peer_hello_.receive);
+  if (!receive) return;
+  auto lane = LaneSender::open(*options_.journal, options_.journal_reader, options_.peer, *peer_held_,
+                               [send = options_.send, receive = std::move(*receive)](std::string_view path) { return send.matches(path) && receive.matches(path); }, waker_);
+  if (lane) lane_out_ = std::move(*lane);
+}
+
+// Behind the live values, and never more on the way than half of what the window allows: what is live waits for little. When
+// live values take all of it, an eighth is left.
+void Session::fill_lane(Bytes& out, std::size_t live) {
+  open_lane();
+  if (!lane_out_) return;
+  const std::size_t taken = sender_->window().window() / 2 + live;
+  const std::size_t room = sender_->window().room();
+  std::size_t left = room > taken ? std::min(room - taken, kLaneBytes) : 0;
+  lane_credit_ = std::min(lane_credit_ + live / 8, kLaneBytes);
+  if (left < kLeastLaneBytes) left = lane_credit_ >= kLeastLaneBytes ? std::exchange(lane_credit_, 0) : 0;
+  if (left > 0 && lane_out_->fill(out, left)) more_ = true;
+}
+
 void Session::fill(Bytes& out, MonotonicTime now) {
   const std::size_t before = out.size();
   more_ = false;
@@ -399,9 +451,11 @@ void Session::fill(Bytes& out, MonotonicTime now) {
       hops_.clear();
     }
     if (ack_wanted_ && now >= ack_due_) put_ack(out);
+    if (std::uint64_t records = 0; lane_in_ && lane_in_->take_ack(records)) encode_journal_ack(out, records);
     if (sender_) {
       const std::size_t control_end = out.size();
       more_ = sender_->fill(out, kFillBytes, beat);
+      fill_lane(out, out.size() - control_end);
       data = out.size() > control_end;
     }
   }

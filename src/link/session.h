@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "link/codec.h"
+#include "link/lane.h"
 #include "link/messages.h"
 #include "link/peer_budget.h"
 #include "link/receiver.h"
@@ -29,6 +30,10 @@ struct SessionOptions {
   Duration heartbeat = std::chrono::seconds(1);
   Duration timeout = std::chrono::seconds(3);
   std::size_t first_window = FlowWindow::kFirst;
+  journal::Journal* journal = nullptr; // null: this side has none, and no back-fill goes either way
+  std::string journal_reader;          // of the link, in the journal
+  Patterns receive;
+  std::uint32_t max_points = 0;        // that the peer may name
   bool candidate = false;              // another session of the link has the receiver, until succeed() or take_receiver()
 };
 
@@ -75,6 +80,8 @@ class Session {
   std::uint64_t sent_bytes() const { return sent_bytes_; }
   std::size_t buffered() const { return input_.size() + control_.size() + hops_.size(); }  // memory held for frames
   const Sender* sender() const { return sender_.get(); }
+  const LaneSender* lane_sender() const { return lane_out_.get(); }
+  const LaneReceiver* lane_receiver() const { return lane_in_.get(); }
   SenderCounters sent() const;                            // also after the end
   const Hello& peer_hello() const { return peer_hello_; }
 
@@ -96,6 +103,8 @@ class Session {
   Result<void> handle_close(const Frame& frame);
   void end(const std::string& reason);
   void drop_sender();
+  void open_lane();
+  void fill_lane(Bytes& out, std::size_t live);
   MonotonicTime next_beat(MonotonicTime now) const;
   void put_ack(Bytes& out);
   void take_requests();
@@ -114,6 +123,10 @@ class Session {
   Hello peer_hello_;
   std::unique_ptr<Sender> sender_;
   SenderCounters sent_;                // of the sender that was
+  std::unique_ptr<LaneReceiver> lane_in_;
+  std::unique_ptr<LaneSender> lane_out_;
+  std::optional<std::vector<journal::Held>> peer_held_;   // it takes journal records, and has these
+  std::size_t lane_credit_ = 0;        // earned by live bytes, for when they take all the room
   PeerBudget budget_{Duration(0)};     // from the hellos on: what the peer may ask of us
   std::optional<CloseCode> closed_with_;
   bool has_receiver_;                  // what ends this session is a loss

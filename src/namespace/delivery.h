@@ -16,6 +16,7 @@ namespace sallyport {
 
 struct DeliveryRule {
   Patterns match;
+  bool every = false;       // each change arrives; journalled
   std::uint8_t burst = 0;   // how many of the last changes a slow reader still gets: on-off-on is seen as such; 0: the newest
 };
 inline constexpr std::uint8_t kMaxBurst = 64;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/settings.h"
+#include "namespace/feed.h"
 #include "namespace/namespace.h"
 #include "namespace/source.h"
 
@@ -14,11 +15,17 @@ namespace sallyport {
 class Sink {
  public:
   virtual ~Sink() = default;  // after stop(); leaves nothing running
+  // Whether it reads `every` points from the node's journal, as reader_name(): what it has not acknowledged is then kept for it.
+  virtual bool durable() const { return false; }
+  // Before start(), on a node with a journal. Main thread.
+  virtual void use_feeds(Feeds&) {}
   // Subscribes and returns at once. Fails only for what can never work. Main thread.
   virtual Result<void> start(Namespace& ns) = 0;
   virtual void stop() = 0;    // bounded: a few seconds at most; flushes what it can
   virtual ConnectorStatus status() const = 0;  // Any thread.
 };
+
+inline std::string reader_name(const std::string& sink) { return "sink/" + sink; }
 
 struct SinkCommon {
   std::string name;

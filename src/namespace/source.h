@@ -10,6 +10,7 @@
 #include "base/json_writer.h"
 #include "base/settings.h"
 #include "namespace/delivery.h"
+#include "namespace/every.h"
 #include "namespace/namespace.h"
 
 namespace sallyport {
@@ -19,9 +20,10 @@ namespace sallyport {
 class Publisher {
  public:
   // `provider`: of the publisher that this one succeeds, so that it may take over its points (Namespace::add_provider).
-  // `delivery`: what the node's settings say of its points; null: nothing.
+  // `delivery`: what the node's settings say of its points; null: nothing. `every`: takes the changes of `every` points;
+  // null: this node keeps none.
   Publisher(Namespace& ns, std::string node, std::string source_name, std::string into, Status on_loss,
-            std::uint32_t provider = 0, std::shared_ptr<const DeliveryRules> delivery = nullptr);
+            std::uint32_t provider = 0, std::shared_ptr<const DeliveryRules> delivery = nullptr, EveryLog* every = nullptr);
 
   // Paths are relative to `into`. Points of a source that is not live stay covered.
   Namespace::Refused define(std::span<const Definition> definitions, std::span<PointId> ids);
@@ -32,6 +34,8 @@ class Publisher {
   void lost(std::string what);
   // The source is here and every point has been read again.
   void live();
+  // Changes are known to be missing: those of one point, or of all.
+  void missed(GapCause cause, std::string_view path, UtcNanoseconds start, UtcNanoseconds end, std::uint64_t lost, std::string detail);
   bool is_live() const { return live_; }
   std::uint64_t lag() const { return namespace_.lag(); }  // of the slowest reader, in changes; for sources that can wait
   RouteId route() const { return route_; }
@@ -40,6 +44,10 @@ class Publisher {
 
  private:
   void apply_rules(std::vector<Definition>& definitions, std::map<std::pair<const Meta*, const DeliveryRule*>, Meta>& metas) const;
+  void record_definitions(std::span<const Definition> definitions, std::span<const PointId> ids);
+  void record(std::span<const Change> changes);
+  void record_one(PointId id, const Change& change);
+  void record_gap(UtcNanoseconds end, std::string_view what);
 
   Namespace& namespace_;
   std::shared_ptr<const DeliveryRules> delivery_;
@@ -49,6 +57,17 @@ class Publisher {
   bool live_ = false;
   bool sweep_ = false;      // the route was restored: what is not defined again until live() is gone
   std::vector<bool> named_;
+  // Of `every` points: their number in the log, and what was recorded last, which reading all again need not repeat.
+  struct Recorded {
+    std::uint32_t point = UINT32_MAX;
+    Status status = 0;
+    UtcNanoseconds source_time = INT64_MIN;
+  };
+  EveryLog* every_;
+  std::vector<Recorded> recorded_;
+  std::vector<EveryChange> to_record_;
+  UtcNanoseconds away_since_ = 0;   // 0: not away
+  bool away_told_ = false, records_ = false;
   bool published_ = false;  // something came while not live: it lies bare of the cover
 };
 

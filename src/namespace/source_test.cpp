@@ -118,8 +118,8 @@ TEST(Publisher, GivesPointsTheDeliveryTheirNodeAsksFor) {
   ManualClock clock;
   Namespace ns(clock, {.max_points = 100, .ring_entries = 128, .max_routes = 8});
   std::vector<DeliveryRule> rules;
-  rules.push_back({*Patterns::parse({"acme/*/door"}), 3});
-  rules.push_back({*Patterns::parse({"acme/**"}), 0});
+  rules.push_back({.match = *Patterns::parse({"acme/*/door"}), .every = true, .burst = 3});
+  rules.push_back({.match = *Patterns::parse({"acme/**"})});
   Publisher publisher(ns, "plant-1", "line1", "acme/berlin", status::kBadNoCommunication, 0,
                       std::make_shared<const DeliveryRules>(std::move(rules)));
   Meta meta;

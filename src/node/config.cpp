@@ -13,6 +13,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::size_t kMaxAddresses = 8;
+constexpr std::uint64_t kLeastJournal = 128u << 20;   // two segments
 constexpr std::string_view kNameRule = "a name is 1 to 64 letters, digits, '.', '_' or '-'";
 
 bool is_name(std::string_view text) {
@@ -303,6 +304,18 @@ void read_connectors(Reading& r, SettingsReader& root, std::string_view kind, co
   }
 }
 
+void read_journal(Reading& r, SettingsReader& root) {
+  const auto table = root.table("journal");
+  if (!table) return;
+  SettingsReader reader(*table, r.problems);
+  JournalConfig& journal = r.config.journal;
+  journal.enabled = reader.boolean("enabled", true);
+  if (const auto sync = journal::parse_sync_policy(reader.choice("fsync", "batch", {"batch", "100ms", "os"}))) journal.sync = *sync;
+  journal.max_size = reader.size_bytes("max_size", journal.max_size, kLeastJournal, 1ull << 50);
+  journal.max_age = reader.duration("max_age", Duration(0), Duration(0), std::chrono::hours(24 * 3660));
+  if (reader.choice("at_limit", "drop_oldest", {"drop_oldest", "stop"}) == "stop") journal.at_limit = journal::AtLimit::stop;
+}
+
 void read_deliveries(Reading& r, SettingsReader& root) {
   std::vector<DeliveryRule> rules;
   for (const Settings& table : root.tables("delivery")) {
@@ -318,9 +331,11 @@ void read_deliveries(Reading& r, SettingsReader& root) {
       else reader.problem("match", patterns.error().message);
     }
     rule.burst = static_cast<std::uint8_t>(reader.integer("burst", 0, 0, kMaxBurst));
-    if (reader.choice("mode", "latest", {"latest", "every"}) == "every") {
-      reader.problem("mode", "this version has no journal yet, so it cannot promise `every`; use mode = \"latest\", with burst = 3 for the last edges");
+    rule.every = reader.choice("mode", "latest", {"latest", "every"}) == "every";
+    if (rule.every && !r.config.journal.enabled) {
+      reader.problem("mode", "`every` needs the journal; leave out `enabled = false` in [journal]");
     }
+    if (rule.every) r.config.every.insert(r.config.every.end(), texts.begin(), texts.end());
     r.config.delivery.insert(r.config.delivery.end(), texts.begin(), texts.end());
     r.delivery_text += table.text() + "\n";
     rules.push_back(std::move(rule));
@@ -368,6 +383,7 @@ void read_all(Reading& r, const Settings& file) {
   for (const Settings& link : root.tables("link")) read_link(r, link);
   read_listen(r, root);
   read_http(r, root);
+  read_journal(r, root);
   read_deliveries(r, root);
   read_connectors(r, root, "source", r.types.sources, read_source);
   read_connectors(r, root, "sink", r.types.sinks, read_sink);

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/settings.h"
+#include "journal/journal.h"
 #include "link/link.h"
 #include "namespace/delivery.h"
 #include "namespace/namespace.h"
@@ -43,6 +44,15 @@ struct LinkConfig {
   Place place;
 };
 
+struct JournalConfig {
+  bool enabled = true;
+  journal::SyncPolicy sync = journal::SyncPolicy::batch;
+  std::uint64_t max_size = 10ull << 30;
+  Duration max_age{0};
+  journal::AtLimit at_limit = journal::AtLimit::drop_oldest;
+  friend bool operator==(const JournalConfig&, const JournalConfig&) = default;
+};
+
 struct Config {
   std::string file;
   std::string name;
@@ -58,6 +68,8 @@ struct Config {
   std::vector<SourceConfig> sources;
   std::vector<SinkConfig> sinks;
   std::vector<std::string> delivery;  // the patterns of [[delivery]], for "matches nothing"
+  std::vector<std::string> every;     // those with mode = "every"
+  JournalConfig journal;
   NamespaceLimits limits;
   log::Level log_level = log::Level::info;
 };

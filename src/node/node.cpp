@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "journal/every_recorder.h"
 #include "net/loop.h"
 #include "node/admin_server.h"
 #include "node/data_dir.h"
@@ -65,6 +66,18 @@ std::vector<link::LinkOptions> options_of(const std::vector<LinkConfig>& links) 
   return options;
 }
 
+// Links that send, and sinks that read it: what they have not acknowledged is kept.
+std::vector<std::string> journal_readers(const Config& config) {
+  std::vector<std::string> names;
+  for (const auto& link : config.links) {
+    if (!link.options.send.empty()) names.push_back(link::journal_reader_name(link.options.name));
+  }
+  for (const auto& sink : config.sinks) {
+    if (sink.sink->durable()) names.push_back(reader_name(sink.common.name));
+  }
+  return names;
+}
+
 std::unexpected<Error> at(const Place& place, Error error) {
   return std::unexpected(Error{error.code, to_string(Problem{place, error.message, false})});
 }
@@ -83,6 +96,7 @@ struct Node::Impl {
         second(service.loop()),
         pattern_timer(service.loop()) {}
 
+  Result<void> open_journal();
   Result<void> open_doors();
   Result<void> start_all();
   void start_timers();
@@ -109,6 +123,8 @@ struct Node::Impl {
   const Patterns plant_points = *Patterns::parse({"**"});  // all but $sys
   LoopThread data;
   LoopThread service;
+  std::unique_ptr<journal::Journal> journal;  // null when it is switched off
+  std::unique_ptr<journal::EveryRecorder> every;
   Running running;
   std::unique_ptr<link::Links> links;  // null in a node without any
   HttpView view{[this] { return status(Counting::cached); }};
@@ -131,6 +147,19 @@ struct Node::Impl {
   bool stopped = false;
   bool complete = false;  // everything was started
 };
+
+Result<void> Node::Impl::open_journal() {
+  const JournalConfig& wanted = config.journal;
+  if (!wanted.enabled) return {};
+  auto opened = journal::Journal::open({.folder = dir.path() + "/journal", .node = config.name, .sync = wanted.sync, .max_bytes = wanted.max_size,
+                                        .max_age = wanted.max_age, .at_limit = wanted.at_limit, .own = config.every}, clock);
+  if (!opened) return std::unexpected(opened.error());
+  journal = *std::move(opened);
+  journal->set_readers(journal_readers(config));
+  every = std::make_unique<journal::EveryRecorder>(*journal, clock);
+  running.use_journal(*journal, *every);
+  return {};
+}
 
 Result<void> Node::Impl::open_doors() {
   if (config.identity) {
@@ -159,6 +188,7 @@ Result<void> Node::Impl::open_doors() {
 }
 
 Result<void> Node::Impl::start_all() {
+  if (auto opened = open_journal(); !opened) return opened;
   if (auto opened = open_doors(); !opened) return opened;
   patterns.reset(config);
   if (auto started_all = running.start(std::move(config.sources), std::move(config.sinks)); !started_all)
@@ -244,6 +274,7 @@ NodeStatus Node::Impl::status(Counting counting) const {
   }
   status.sources = running.sources();
   status.sinks = running.sinks();
+  if (journal) status.journal = journal->status();
   if (http) status.http = http->url();
   {
     const std::lock_guard lock(mutex);
@@ -275,6 +306,7 @@ void Node::Impl::take_over(Config& fresh, std::string& unchanged) {
   differs(address(fresh) != address(config), "[listen] address");
   differs(fresh.listen_websocket != config.listen_websocket, "[listen] websocket");
   differs(fresh.http.has_value() != config.http.has_value(), "[http]");
+  differs(fresh.journal != config.journal, "[journal]");
   differs(fresh.identity && !links, "[identity], which this node had not");
   log::set_level(fresh.log_level);
   config.log_level = fresh.log_level;
@@ -300,6 +332,7 @@ void Node::Impl::take_over(Config& fresh, std::string& unchanged) {
     patterns.reset(fresh);
     pattern_timer.after(kFirstPatternCheck, [this] { check_patterns(kNextPatternCheck); });
   });
+  if (journal) journal->set_readers(journal_readers(fresh));
   running.change_to(std::move(fresh.sources), std::move(fresh.sinks));
 }
 

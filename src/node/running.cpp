@@ -43,7 +43,7 @@ std::shared_ptr<Running::RunningSource> Running::start_source(SourceConfig confi
   auto running = std::make_shared<RunningSource>();
   running->provider = predecessor ? predecessor->provider : namespace_.add_provider();
   running->publisher = std::make_unique<Publisher>(namespace_, node_, config.common.name, config.common.into,
-                                                   config.on_loss, running->provider, config.delivery);
+                                                   config.on_loss, running->provider, config.delivery, every_);
   running->config = std::move(config);
   if (auto started = running->config.source->start(*running->publisher); !started) {
     running->failure = started.error();
@@ -55,6 +55,7 @@ std::shared_ptr<Running::RunningSource> Running::start_source(SourceConfig confi
 std::shared_ptr<Running::RunningSink> Running::start_sink(SinkConfig config) {
   auto running = std::make_shared<RunningSink>();
   running->config = std::move(config);
+  if (feeds_ != nullptr) running->config.sink->use_feeds(*feeds_);
   if (auto started = running->config.sink->start(namespace_); !started) running->failure = started.error();
   return running;
 }

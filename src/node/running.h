@@ -16,6 +16,11 @@ namespace sallyport::node {
 class Running {
  public:
   Running(Namespace& ns, std::string node) : namespace_(ns), node_(std::move(node)) {}
+  // Before start(), on a node with a journal; both outlive this.
+  void use_journal(Feeds& feeds, EveryLog& every) {
+    feeds_ = &feeds;
+    every_ = &every;
+  }
   ~Running() { stop(); }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
@@ -57,6 +62,8 @@ class Running {
 
   Namespace& namespace_;
   std::string node_;
+  Feeds* feeds_ = nullptr;
+  EveryLog* every_ = nullptr;
   mutable std::mutex mutex_;  // over the lists, not over what they point to
   std::vector<std::shared_ptr<RunningSource>> sources_;
   std::vector<std::shared_ptr<RunningSink>> sinks_;

@@ -6,6 +6,12 @@
 namespace sallyport::node {
 namespace {
 
+// While something is kept for a reader that does not come: how long it goes on like this.
+std::optional<double> seconds_to_full(const journal::JournalStatus& journal) {
+  if (journal.bytes_per_second < 1 || journal.bytes >= journal.max_bytes) return std::nullopt;
+  return static_cast<double>(journal.max_bytes - journal.bytes) / journal.bytes_per_second;
+}
+
 constexpr std::int64_t kDay = 86'400'000'000'000;
 
 std::int64_t microseconds(Duration duration) {
@@ -105,6 +111,44 @@ void write_connector(JsonWriter& json, const ConnectorInfo& info) {
   json.end_object();
 }
 
+void write_journal(JsonWriter& json, const std::optional<journal::JournalStatus>& journal, UtcNanoseconds now) {
+  json.key("journal");
+  if (!journal) {
+    json.null();
+    return;
+  }
+  json.begin_object();
+  json.field("id", journal->id);
+  json.field("fsync", to_string(journal->sync));
+  json.field("bytes", journal->bytes);
+  json.field("max_bytes", journal->max_bytes);
+  json.field("pending_bytes", journal->pending_bytes);
+  json.field("appended", journal->appended);
+  json.field("duplicates", journal->duplicates);
+  json.field("dropped", journal->dropped);
+  json.field("damaged", journal->damaged);
+  json.field("gaps", journal->gaps);
+  json.field("syncs", journal->syncs);
+  json.field("bytes_per_second", journal->bytes_per_second);
+  json.key("seconds_to_full");
+  if (const auto left = seconds_to_full(*journal)) json.number(*left);
+  else json.null();
+  json.field("failure", journal->failure);
+  json.key("readers");
+  json.begin_array();
+  for (const auto& reader : journal->readers) {
+    json.begin_object();
+    json.field("name", reader.name);
+    json.field("acknowledged", reader.acknowledged);
+    json.field("behind", reader.behind);
+    json.field("behind_bytes", reader.behind_bytes);
+    json.field("oldest_seconds", reader.oldest == 0 ? 0.0 : static_cast<double>(std::max<UtcNanoseconds>(0, now - reader.oldest)) / 1e9);
+    json.end_object();
+  }
+  json.end_array();
+  json.end_object();
+}
+
 void write_listen(JsonWriter& json, const std::optional<link::ListenStatus>& listen) {
   json.key("listen");
   if (!listen) {
@@ -170,6 +214,7 @@ std::string status_json(const NodeStatus& status) {
   json.end_object();
   write_list(json, "links", status.links, write_link);
   write_listen(json, status.listen);
+  write_journal(json, status.journal, status.now);
   write_list(json, "sources", status.sources, write_connector);
   write_list(json, "sinks", status.sinks, write_connector);
   json.field("http", status.http);
@@ -214,6 +259,13 @@ std::vector<std::string> hints_of(const NodeStatus& status) {
       if (one.status.dropped > 0)
         hints.push_back(kind + one.name + " dropped " + std::to_string(one.status.dropped) + " changes");
     }
+  }
+  if (status.journal) {
+    const auto& journal = *status.journal;
+    if (!journal.failure.empty()) hints.push_back("the journal cannot write, and acknowledges nothing: " + journal.failure);
+    if (journal.dropped > 0) hints.push_back("the journal lost " + std::to_string(journal.dropped) + " changes to its limits; see `sallyport gaps`");
+    if (journal.damaged > 0) hints.push_back(std::to_string(journal.damaged) + " records of the journal are damaged; see `sallyport gaps`, and check the disk");
+    if (journal.bytes > journal.max_bytes / 10 * 8) hints.push_back("the journal has used " + std::to_string(journal.bytes / (journal.max_bytes / 100)) + " % of its max_size; a reader is away, or too slow");
   }
   if (status.certificate && status.certificate->not_after - status.now < 30 * kDay) {
     hints.push_back("the certificate expires at " + format_utc(status.certificate->not_after) +

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "journal/journal.h"
 #include "link/link.h"
 #include "namespace/namespace.h"
 #include "namespace/source.h"
@@ -32,6 +33,7 @@ struct NodeStatus {
   std::vector<link::LinkStatus> links;
   std::optional<link::ListenStatus> listen;
   std::vector<ConnectorInfo> sources, sinks;
+  std::optional<journal::JournalStatus> journal;
   std::string http;  // address the HTTP API listens on; empty: off
   std::optional<net::CertificateInfo> certificate;
   std::vector<std::string> hints;  // what someone should look at

@@ -4,6 +4,7 @@
 #include <format>
 
 #include "link/change_codec.h"
+#include "link/lane.h"
 
 namespace sallyport::link {
 namespace {
@@ -180,7 +181,8 @@ Described describe_close(const Close& c) {
 }
 
 Described describe_number(FrameType type, std::uint64_t number) {
-  Described out{{{type == FrameType::ack ? "bytes" : "route", number}}, {}};
+  Described out{{{type == FrameType::ack ? "bytes" : type == FrameType::journal_ack ? "records" : "route", number}}, {}};
+  if (type == FrameType::journal_ack) encode_journal_ack(out.again, number);
   if (type == FrameType::ack) encode_ack(out.again, number);
   if (type == FrameType::refresh) encode_refresh(out.again, static_cast<RouteId>(number));
   if (type == FrameType::ask_digests) encode_ask_digests(out.again, static_cast<RouteId>(number));
@@ -197,6 +199,15 @@ Result<Described> describe_renew(std::span<const std::byte> body) {
   if (!body.empty()) return fail(ErrorCode::malformed, "a renew frame has no body");
   Described out;
   encode_renew(out.again);
+  return out;
+}
+
+Described describe_journal_held(const std::vector<journal::Held>& held) {
+  Described out;
+  json::array streams;
+  for (const auto& one : held) streams.push_back(json::object{{"name", one.name}, {"epoch", opaque(one.epoch)}, {"sequence", one.sequence}});
+  out.fields["streams"] = std::move(streams);
+  encode_journal_held(out.again, held);
   return out;
 }
 
@@ -222,6 +233,9 @@ Result<Described> describe(const Frame& frame) {
     case FrameType::route_digests: return decode_route_digests(body).transform(describe_route_digests);
     case FrameType::bucket_digests: return decode_bucket_digests(body).transform(describe_bucket_digests);
     case FrameType::renew: return describe_renew(body);
+    case FrameType::journal_held: return decode_journal_held(body).transform(describe_journal_held);
+    case FrameType::journal_ack: return decode_journal_ack(body).transform([](std::uint64_t n) { return describe_number(FrameType::journal_ack, n); });
+    case FrameType::journal: return fail(ErrorCode::malformed, "needs a session");
     case FrameType::ask_repair:
     case FrameType::repaired: return decode_route_buckets(body).transform([&](const RouteBuckets& b) { return describe_buckets(frame.type, b); });
   }
@@ -229,9 +243,9 @@ Result<Described> describe(const Frame& frame) {
 }
 
 std::string_view name_of(FrameType type) {
-  constexpr std::array<std::string_view, 20> names{"", "hello", "route", "define", "remove", "changes", "position", "heartbeat", "hops", "ack",
+  constexpr std::array<std::string_view, 23> names{"", "hello", "route", "define", "remove", "changes", "position", "heartbeat", "hops", "ack",
                                                    "close", "refresh", "stale_changes", "begin", "ask_digests", "route_digests",
-                                                   "bucket_digests", "ask_repair", "repaired", "renew"};
+                                                   "bucket_digests", "ask_repair", "repaired", "renew", "journal_held", "journal", "journal_ack"};
   const auto index = static_cast<std::size_t>(type);
   return index < names.size() ? names[index] : "";
 }
