@@ -38,6 +38,7 @@ Result<std::unique_ptr<Chain>> Chain::start(const Interrupt& interrupt, const Ch
   if (!deployment) return std::unexpected(deployment.error());
   std::unique_ptr<Chain> chain(new Chain(*std::move(deployment)));
   for (unsigned i = 0; i <= options.hops; ++i) chain->nodes_.push_back("bench-" + std::to_string(i));
+  chain->deployment_->set_threads(options.threads);
   if (auto ok = chain->start_nodes(options); !ok) return std::unexpected(ok.error());
   std::uint64_t there = 0;
   const auto complete =

@@ -17,6 +17,7 @@ namespace sallyport::cli::bench {
 struct ChainOptions {
   std::uint64_t points = 100'000;
   unsigned hops = 2;
+  unsigned threads = 1;  // [node] threads of each node
   double seconds = 5;
   double warm_up = 1;
   std::optional<std::uint64_t> rate;  // changes per second of all points; none: as fast as it goes

@@ -9,6 +9,7 @@ namespace {
 struct Arguments {
   std::int64_t points = 100'000;
   std::int64_t hops = 2;
+  std::int64_t threads = 1;
   double seconds = 5;
   double warm_up = 1;
   std::string rate = "max";
@@ -25,6 +26,7 @@ Result<ChainOptions> options_of(const Arguments& arguments) {
   ChainOptions options;
   options.points = static_cast<std::uint64_t>(arguments.points);
   options.hops = static_cast<unsigned>(arguments.hops);
+  options.threads = static_cast<unsigned>(arguments.threads);
   options.seconds = arguments.seconds;
   options.warm_up = arguments.warm_up;
   options.rate = *rate;
@@ -77,6 +79,7 @@ std::string as_json(const Arguments& arguments, const Machine& machine, const Ch
   json.field("not_good", figures.not_good);
   json.field("points", arguments.points);
   json.field("hops", arguments.hops);
+  json.field("threads", arguments.threads);
   json.field("seconds", round_to(figures.seconds, 3));
   json.field("rate", arguments.rate);
   json.field("type", arguments.type);
@@ -108,7 +111,7 @@ std::string joined_megabytes(const std::vector<std::uint64_t>& numbers) {
 void print_table(const Arguments& arguments, const Machine& machine, const ChainFigures& figures) {
   Sheet sheet("chain of " + std::to_string(arguments.hops + 1) + " nodes, " +
               friendly_count(static_cast<std::uint64_t>(arguments.points)) + " points of " + arguments.type +
-              ", rate " + arguments.rate);
+              ", rate " + arguments.rate + (arguments.threads > 1 ? ", " + std::to_string(arguments.threads) + " threads each" : ""));
   sheet.line("changes delivered", in_millions(figures.changes_per_second) + "/s",
              "the source made " + in_millions(figures.source_changes_per_second) + "/s");
   for (const auto& [name, share] :
@@ -144,6 +147,7 @@ int run(const Arguments& arguments) {
 Action set_up(Options& options, const std::shared_ptr<Arguments>& arguments) {
   options.number("--points", arguments->points, "how many points", 1, 10'000'000);
   options.number("--hops", arguments->hops, "links from the plant to the last node", 1, 15);
+  options.number("--threads", arguments->threads, "[node] threads of each node", 1, 64);
   options.real("--seconds", arguments->seconds, "how long to measure", 0.1, 600);
   options.real("--warm-up", arguments->warm_up, "seconds before that", 0, 60);
   options.text("--rate", arguments->rate, "changes per second of all points together, or max");

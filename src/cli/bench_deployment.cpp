@@ -49,9 +49,9 @@ std::string link_text(const LinkText& link) {
   return text + "\n";
 }
 
-std::string node_text(const std::string& node, bool listens, const std::vector<LinkText>& links) {
+std::string node_text(const std::string& node, bool listens, unsigned threads, const std::vector<LinkText>& links) {
   std::string text = "[node]\nname = " + in_quotes(node) + "\ndata_dir = " + in_quotes(node) +
-                     "\n\n[identity]\ncertificate = " + in_quotes("pki/" + node + ".crt") +
+                     "\nthreads = " + std::to_string(threads) + "\n\n[identity]\ncertificate = " + in_quotes("pki/" + node + ".crt") +
                      "\nprivate_key = " + in_quotes("pki/" + node + ".key") + "\ntrust = \"pki/ca.crt\"\n\n";
   for (const LinkText& link : links) {
     if (link.dial_port != 0) text += link_text(link);
@@ -108,7 +108,7 @@ Result<void> Deployment::issue(const std::string& node, net::KeyAlgorithm algori
 Result<void> Deployment::start(const std::string& node, bool listens, const std::vector<LinkText>& links,
                                const std::string& more) {
   if (auto ok = issue(node); !ok) return ok;
-  if (auto ok = write_file(config_of(node), node_text(node, listens, links) + more); !ok) return ok;
+  if (auto ok = write_file(config_of(node), node_text(node, listens, threads_, links) + more); !ok) return ok;
   auto child = start_helper(node, {"run", "-c", config_of(node)});
   if (!child) return std::unexpected(child.error());
   return (*child)->wait_for_line(interrupt_, "ready", kReadyLimit);

@@ -61,6 +61,8 @@ class Deployment {
 
   // Issues a certificate; `algorithm` is of the node's key.
   Result<void> issue(const std::string& node, net::KeyAlgorithm algorithm = net::KeyAlgorithm::ml_dsa_65);
+  // [node] threads of the nodes started from here on.
+  void set_threads(unsigned threads) { threads_ = threads; }
   // Issues a certificate, writes settings, starts the node and waits until it is ready. `more`: tables of sources,
   // sinks …
   Result<void> start(const std::string& node, bool listens, const std::vector<LinkText>& links,
@@ -97,6 +99,7 @@ class Deployment {
   const Interrupt& interrupt_;
   std::string folder_;
   bool keep_;
+  unsigned threads_ = 1;
   std::vector<Member> members_;
 };
 

@@ -11,7 +11,8 @@ struct Downstream {
   std::unique_ptr<Deployment> nodes;
   Usage alone;  // of the hub, before anybody connected
 };
-// A node "hub" with that simulator, and `links` sessions (another process, "sessions") that dial it and are all up.
-Result<Downstream> start_downstream(const Interrupt& interrupt, const SimulatorText& simulator, std::uint64_t links);
+// A node "hub" with that simulator and so many threads, and `links` sessions (another process, "sessions") that dial it and are all up.
+Result<Downstream> start_downstream(const Interrupt& interrupt, const SimulatorText& simulator, std::uint64_t links,
+                                    unsigned threads = 1);
 
 }  // namespace sallyport::cli::bench

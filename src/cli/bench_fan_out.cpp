@@ -9,11 +9,13 @@
 
 namespace sallyport::cli::bench {
 
-Result<Downstream> start_downstream(const Interrupt& interrupt, const SimulatorText& simulator, std::uint64_t links) {
+Result<Downstream> start_downstream(const Interrupt& interrupt, const SimulatorText& simulator, std::uint64_t links,
+                                    unsigned threads) {
   auto deployment = Deployment::make(interrupt, "");
   if (!deployment) return std::unexpected(deployment.error());
   Downstream downstream{.nodes = *std::move(deployment), .alone = {}};
   Deployment& nodes = *downstream.nodes;
+  nodes.set_threads(threads);
   std::vector<LinkText> texts;
   for (std::uint64_t i = 0; i < links; ++i) {
     const std::string name = "session-" + std::to_string(i);
@@ -46,7 +48,7 @@ Result<Downstream> start_downstream(const Interrupt& interrupt, const SimulatorT
 namespace {
 
 struct FanOutArguments {
-  std::int64_t links = 10, points = 10'000;
+  std::int64_t links = 10, points = 10'000, threads = 1;
   double seconds = 5;
   std::string rate = "max";
   bool json = false;
@@ -102,7 +104,8 @@ Result<FanOut> measure(const Interrupt& interrupt, const FanOutArguments& argume
   simulator.points = static_cast<std::uint64_t>(arguments.points);
   simulator.rate = *rate;
   simulator.more = "start_on = \"start\"\n";
-  const auto downstream = start_downstream(interrupt, simulator, static_cast<std::uint64_t>(arguments.links));
+  const auto downstream = start_downstream(interrupt, simulator, static_cast<std::uint64_t>(arguments.links),
+                                           static_cast<unsigned>(arguments.threads));
   if (!downstream) return std::unexpected(downstream.error());
   std::ofstream(downstream->nodes->file("start")).close();
   if (auto ok = interrupt.sleep(std::chrono::seconds(1)); !ok) return std::unexpected(ok.error());
@@ -127,6 +130,7 @@ int run(const FanOutArguments& arguments) {
     json.field("links", arguments.links);
     json.field("points", arguments.points);
     json.field("rate", arguments.rate);
+    json.field("threads", arguments.threads);
     json.field("changes_per_second", round_to(figures->changes_per_second, 0));
     json.field("slowest_link", round_to(figures->slowest, 0));
     json.field("fastest_link", round_to(figures->fastest, 0));
@@ -143,7 +147,7 @@ int run(const FanOutArguments& arguments) {
   }
   const auto whole = [](double number) { return friendly_count(static_cast<std::uint64_t>(number)); };
   Sheet sheet(std::to_string(arguments.links) + " downstream links, " + whole(static_cast<double>(arguments.points)) +
-              " points, rate " + arguments.rate);
+              " points, rate " + arguments.rate + (arguments.threads > 1 ? ", " + std::to_string(arguments.threads) + " threads" : ""));
   sheet.line("changes sent, all links", in_millions(figures->changes_per_second) + "/s",
              "the source made " + in_millions(figures->source_changes_per_second) + "/s");
   sheet.line("slowest and fastest link", whole(figures->slowest) + " and " + whole(figures->fastest) + " /s");
@@ -236,6 +240,7 @@ void add_fan_out(Options& bench) {
     const auto arguments = std::make_shared<FanOutArguments>();
     options.number("--links", arguments->links, "how many downstream links", 1, 2000);
     options.number("--points", arguments->points, "how many points", 1, 1'000'000);
+    options.number("--threads", arguments->threads, "[node] threads of the node that sends", 1, 64);
     options.real("--seconds", arguments->seconds, "how long to measure", 0.1, 600);
     options.text("--rate", arguments->rate, "changes per second of all points together, or max");
     options.json(arguments->json);

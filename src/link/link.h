@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,7 @@ struct LinkStatus {
   std::string group;                   // negotiated, e.g. X25519MLKEM768; empty while down
   std::string address;
   bool dials = false;
+  unsigned loop = 0;                   // the one it runs on: 0 is the first
   LaneStatus send, receive;
   Duration delay{0};
   std::uint64_t connects = 0;          // how often it came up
@@ -99,11 +101,15 @@ class LinksMemory {
   std::unique_ptr<Impl> impl_;
 };
 
-// All links of a node. Loop thread, except status(). Owns the sessions; the destructor closes everything.
+// All links of a node. Owns the sessions; the destructor closes everything. Thread of the first loop, except status(); while
+// the loops do not run, any one thread.
 class Links {
  public:
   // `memory`: of this node before a stop, together with the namespace as it was then.
-  Links(net::Loop& loop, Namespace& ns, std::string node_name, std::shared_ptr<const net::TlsIdentity> identity, LinksMemory memory = {});
+  // `more`: further loops, each with a thread of its own, which share the links with the first; they run when the first
+  // does, and until after the destruction. They never wait for another loop; the first may wait for them.
+  Links(net::Loop& loop, Namespace& ns, std::string node_name, std::shared_ptr<const net::TlsIdentity> identity, LinksMemory memory = {},
+        std::span<net::Loop* const> more = {});
   ~Links();
   Links(const Links&) = delete;
   Links& operator=(const Links&) = delete;
@@ -121,7 +127,7 @@ class Links {
   // The end is near: tells every peer and listens no more. What came by the links stays, not good, until destruction, so
   // that sinks can say so before they stop.
   void stop();
-  // After stop(): for the next start.
+  // After stop(): for the next start. Any thread that is none of the loops'.
   Result<void> save(const ChunkSink& out) const;
 
   std::vector<LinkStatus> status() const;            // Any thread.

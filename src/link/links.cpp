@@ -1,12 +1,13 @@
-// All links of a node: the listener, the tunnels, and the hop trace that goes from one to the others.
+// All links of a node: the listener, and the bundles of links that run on the loops.
 #include <algorithm>
 #include <future>
+#include <iterator>
 #include <map>
 #include <random>
 
 #include "base/log.h"
+#include "link/bundle.h"
 #include "link/link.h"
-#include "link/tunnel.h"
 
 namespace sallyport::link {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 enum MemoryKind : std::uint32_t { kMemoryHead = kImageKinds, kMemoryLink, kMemoryIds };
 constexpr std::size_t kIdsPerChunk = 1u << 18;
 constexpr std::size_t kMaxLinkName = 256;
-constexpr Duration kHopsEvery = std::chrono::seconds(1);   // delays; changes of state are told at once
+constexpr auto kStatusLimit = std::chrono::seconds(2);
 
 std::uint64_t random_incarnation() {
   std::random_device random;
@@ -45,57 +46,35 @@ LinksMemory::LinksMemory(LinksMemory&&) noexcept = default;
 LinksMemory& LinksMemory::operator=(LinksMemory&&) noexcept = default;
 
 struct Links::Impl {
-  Impl(net::Loop& loop, Namespace& ns, std::string node, std::shared_ptr<const net::TlsIdentity> identity, LinksMemory::Impl& kept)
-      : context{loop, ns, std::move(node), kept.incarnation != 0 ? kept.incarnation : random_incarnation(), std::move(identity), ns.max_points(), {}, {}}, memory(std::move(kept.links)), hops_timer(loop) {
-    context.hops_changed = [this] { hops_changed(); };
-    context.routes_changed = [this] { routes_changed(); };
-    tick_hops();
+  // A link as the first loop knows it; the options are the tunnel's.
+  struct Member {
+    std::shared_ptr<Bundle> bundle;
+    const LinkOptions* options;
+  };
+
+  Impl(net::Loop& loop, Namespace& ns, const std::string& node, const std::shared_ptr<const net::TlsIdentity>& with, LinksMemory::Impl& kept, std::span<net::Loop* const> more)
+      : incarnation(kept.incarnation != 0 ? kept.incarnation : random_incarnation()), identity(with), memory(std::move(kept.links)) {
+    const auto bundle_on = [&](net::Loop& on) {
+      const auto number = static_cast<unsigned>(bundles.size());
+      bundles.push_back(std::make_shared<Bundle>(TunnelContext{on, ns, node, incarnation, with, ns.max_points(), {}, {}}, number));
+    };
+    bundle_on(loop);
+    for (net::Loop* const each : more) bundle_on(*each);
+    for (const auto& bundle : bundles) bundle->start({bundles.begin(), bundles.end()});
   }
 
-  void tick_hops() {
-    hops_timer.after(kHopsEvery, [this] {
-      tell_hops();
-      tick_hops();
-    });
-  }
-  void hops_changed() {
-    if (hops_posted) return;
-    hops_posted = true;
-    context.loop.post([this, weak = std::weak_ptr<bool>(alive)] {
-      if (weak.expired()) return;
-      hops_posted = false;
-      tell_hops();
-    });
-  }
-  // Once for all that changed in this turn of the loop.
-  void routes_changed() {
-    if (std::exchange(takeover_posted, true)) return;
-    context.loop.post([this, weak = std::weak_ptr<bool>(alive)] {
-      if (weak.expired()) return;
-      takeover_posted = false;
-      for (const auto& [name, tunnel] : tunnels) tunnel->check_takeover();
-    });
-  }
-  void tell_hops() {
-    std::vector<const Tunnel*> telling;   // few: a thousand consumers have no hops behind them
-    for (const auto& [name, tunnel] : tunnels) {
-      if (!tunnel->options().receive.empty()) telling.push_back(tunnel.get());
-    }
-    for (const auto& [name, tunnel] : tunnels) {
-      if (!tunnel->tells_hops()) continue;
-      std::vector<HopStatus> hops;
-      for (const Tunnel* other : telling) {
-        if (other != tunnel.get()) other->append_hops(hops, tunnel->options().peer);
-      }
-      // What others told must not push out what is known here.
-      std::ranges::stable_partition(hops, [this](const HopStatus& hop) { return hop.node == context.node; });
-      tunnel->send_hops(std::move(hops));
-    }
+  net::Loop& loop() const { return bundles.front()->loop(); }
+
+  // By number of links: what they will carry is not known.
+  const std::shared_ptr<Bundle>& least_loaded() const {
+    std::map<const Bundle*, std::size_t> links;
+    for (const auto& [name, member] : members) ++links[member.bundle.get()];
+    return *std::ranges::min_element(bundles, {}, [&](const auto& bundle) { return links[bundle.get()]; });
   }
 
   void accepted(std::unique_ptr<net::TlsStream> stream) {
-    for (const auto& [name, tunnel] : tunnels) {
-      if (tunnel->options().dial.empty() && tunnel->options().peer == stream->peer().name) return tunnel->accept(std::move(stream));
+    for (const auto& [name, member] : members) {
+      if (member.options->dial.empty() && member.options->peer == stream->peer().name) return pass_on(name, *member.bundle, std::move(stream));
     }
     ++unknown_peers;
     last_unknown = stream->peer().name + " from " + stream->remote_address();
@@ -108,10 +87,16 @@ struct Links::Impl {
     stream->write(goodbye);
   }
 
+  void pass_on(const std::string& name, Bundle& bundle, std::unique_ptr<net::TlsStream> stream) {
+    if (&bundle.loop() != &loop()) stream->move_to(bundle.loop());
+    const auto shared = std::make_shared<std::unique_ptr<net::TlsStream>>(std::move(stream));   // a task is copied
+    bundle.hand([name, shared](Bundle& on) { on.accept(name, std::move(*shared)); });
+  }
+
   Result<void> check(const LinkOptions& options) const {
-    if (tunnels.contains(options.name)) return fail(ErrorCode::exists, "two links are named '" + options.name + "'");
-    for (const auto& [name, tunnel] : tunnels) {
-      if (options.dial.empty() && tunnel->options().dial.empty() && tunnel->options().peer == options.peer) {
+    if (members.contains(options.name)) return fail(ErrorCode::exists, "two links are named '" + options.name + "'");
+    for (const auto& [name, member] : members) {
+      if (options.dial.empty() && member.options->dial.empty() && member.options->peer == options.peer) {
         return fail(ErrorCode::exists, "two listening links for the peer '" + options.peer + "'");
       }
     }
@@ -121,75 +106,72 @@ struct Links::Impl {
   Result<void> add(LinkOptions options) {
     if (auto ok = check(options); !ok) return ok;
     const std::string name = options.name;
-    auto tunnel = std::make_unique<Tunnel>(context, std::move(options));
-    Tunnel& added = *tunnel;
-    if (auto known = memory.extract(name); !known.empty() && known.mapped().peer == added.options().peer) added.recall(std::move(known.mapped()));
-    tunnels.emplace(name, std::move(tunnel));
-    added.start();
+    std::optional<ReceiverMemory> known;
+    if (auto kept = memory.extract(name); !kept.empty() && kept.mapped().peer == options.peer) known = std::move(kept.mapped());
+    const auto bundle = least_loaded();
+    Member member{bundle, nullptr};
+    bundle->run([&](Bundle& on) { member.options = &on.add(std::move(options), std::move(known)); });
+    members.emplace(name, std::move(member));
     return {};
   }
 
   void remove(const std::string& name, CloseCode code, const std::string& text) {
-    const auto it = tunnels.find(name);
-    if (it == tunnels.end()) return;
-    const std::unique_ptr<Tunnel> gone = std::move(it->second);
-    tunnels.erase(it);
-    gone->stop(code, text);
-    hops_changed();
+    const auto gone = members.extract(name);
+    if (!gone.empty()) gone.mapped().bundle->run([&](Bundle& on) { on.remove(name, code, text); });
   }
 
-  // Runs on the loop thread and waits for it, or right here when this is the loop thread.
-  template <typename T>
-  T on_loop(std::function<T()> get) const {
-    if (context.loop.on_loop_thread()) return get();
-    auto promise = std::make_shared<std::promise<T>>();
-    auto answer = promise->get_future();
-    context.loop.post([promise, get, weak = std::weak_ptr<bool>(alive)] {
-      promise->set_value(weak.expired() ? T{} : get());
-    });
-    if (answer.wait_for(std::chrono::seconds(2)) != std::future_status::ready) return T{};
-    return answer.get();
+  void on_all(const std::function<void(Bundle&)>& task) const {
+    for (const auto& bundle : bundles) bundle->hand(task);
+    for (const auto& bundle : bundles) bundle->run([](Bundle&) {});
   }
 
-  TunnelContext context;
+  const std::uint64_t incarnation;
+  std::shared_ptr<const net::TlsIdentity> identity;
   std::map<std::string, ReceiverMemory> memory;   // of links not added yet
-  std::map<std::string, std::unique_ptr<Tunnel>> tunnels;
+  std::vector<std::shared_ptr<Bundle>> bundles;   // the first on the first loop; the same ones for ever
+  std::map<std::string, Member> members;
   std::unique_ptr<net::TlsListener> listener;
-  net::Timer hops_timer;
-  bool hops_posted = false, takeover_posted = false;
   std::uint64_t unknown_peers = 0;
   std::string last_unknown, last_logged;
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);
 };
 
-Links::Links(net::Loop& loop, Namespace& ns, std::string node_name, std::shared_ptr<const net::TlsIdentity> identity, LinksMemory memory)
-    : impl_(std::make_unique<Impl>(loop, ns, std::move(node_name), std::move(identity), *memory.impl_)) {}
+Links::Links(net::Loop& loop, Namespace& ns, std::string node_name, std::shared_ptr<const net::TlsIdentity> identity, LinksMemory memory,
+             std::span<net::Loop* const> more)
+    : impl_(std::make_unique<Impl>(loop, ns, node_name, identity, *memory.impl_, more)) {}
 
 // --- Kept over a restart -------------------------------------------------------------------------------------------------
+
+static Result<void> save_link(const std::string& name, const ReceiverMemory& memory, const ChunkSink& out) {
+  Bytes bytes;
+  ByteWriter w(bytes);
+  w.text(name);
+  w.text(memory.peer);
+  for (const std::uint64_t n : {memory.held.incarnation, memory.held.seen, memory.held.defined, memory.held.view}) w.number<std::uint64_t>(n);
+  w.varint(memory.routes.size());
+  for (const auto& route : memory.routes) {
+    w.number<std::uint16_t>(route.local);
+    w.number<std::uint8_t>(static_cast<std::uint8_t>((route.named ? 1 : 0) | (route.swept ? 2 : 0) | (route.complete ? 4 : 0)));
+  }
+  w.varint(memory.local_routes.size());
+  for (const RouteId route : memory.local_routes) w.number<std::uint16_t>(route);
+  if (auto ok = out(kMemoryLink, bytes); !ok) return ok;
+  for (std::size_t at = 0; at < memory.ids.size(); at += kIdsPerChunk) {
+    const auto part = std::span(memory.ids).subspan(at, std::min(kIdsPerChunk, memory.ids.size() - at));
+    if (auto ok = out(kMemoryIds, std::as_bytes(part)); !ok) return ok;
+  }
+  return {};
+}
 
 Result<void> Links::save(const ChunkSink& out) const {
   Bytes bytes;
   ByteWriter w(bytes);
-  w.number<std::uint64_t>(impl_->context.incarnation);
+  w.number<std::uint64_t>(impl_->incarnation);
   if (auto ok = out(kMemoryHead, bytes); !ok) return ok;
-  for (const auto& [name, tunnel] : impl_->tunnels) {
-    const ReceiverMemory memory = tunnel->memory();
-    bytes.clear();
-    w.text(name);
-    w.text(memory.peer);
-    for (const std::uint64_t n : {memory.held.incarnation, memory.held.seen, memory.held.defined, memory.held.view}) w.number<std::uint64_t>(n);
-    w.varint(memory.routes.size());
-    for (const auto& route : memory.routes) {
-      w.number<std::uint16_t>(route.local);
-      w.number<std::uint8_t>(static_cast<std::uint8_t>((route.named ? 1 : 0) | (route.swept ? 2 : 0) | (route.complete ? 4 : 0)));
-    }
-    w.varint(memory.local_routes.size());
-    for (const RouteId route : memory.local_routes) w.number<std::uint16_t>(route);
-    if (auto ok = out(kMemoryLink, bytes); !ok) return ok;
-    for (std::size_t at = 0; at < memory.ids.size(); at += kIdsPerChunk) {
-      const auto part = std::span(memory.ids).subspan(at, std::min(kIdsPerChunk, memory.ids.size() - at));
-      if (auto ok = out(kMemoryIds, std::as_bytes(part)); !ok) return ok;
-    }
+  for (const auto& [name, member] : impl_->members) {
+    ReceiverMemory memory;
+    member.bundle->run([&](const Bundle& on) { memory = on.tunnels().at(name)->memory(); });
+    if (auto ok = save_link(name, memory, out); !ok) return ok;
   }
   return {};
 }
@@ -223,16 +205,14 @@ Result<void> LinksMemory::take(const Chunk& chunk) {
 
 Links::~Links() {
   impl_->listener.reset();
-  impl_->context.hops_changed = nullptr;
-  impl_->context.routes_changed = nullptr;
-  impl_->tunnels.clear();
+  impl_->on_all([](Bundle& bundle) { bundle.close(); });
 }
 
 Result<void> Links::listen(const net::Address& address, bool websocket) {
   net::ListenOptions options;
   options.address = address;
   options.websocket = websocket;
-  auto listener = net::listen(impl_->context.loop, impl_->context.identity, options,
+  auto listener = net::listen(impl_->loop(), impl_->identity, options,
                               [this](std::unique_ptr<net::TlsStream> stream) { impl_->accepted(std::move(stream)); });
   if (!listener) return std::unexpected(listener.error());
   impl_->listener = std::move(*listener);
@@ -245,8 +225,8 @@ void Links::remove(const std::string& name) { impl_->remove(name, CloseCode::rec
 
 Result<void> Links::reconfigure(std::vector<LinkOptions> wanted) {
   std::vector<std::string> gone;
-  for (const auto& [name, tunnel] : impl_->tunnels) {
-    const auto same = std::find(wanted.begin(), wanted.end(), tunnel->options());
+  for (const auto& [name, member] : impl_->members) {
+    const auto same = std::find(wanted.begin(), wanted.end(), *member.options);
     if (same == wanted.end()) gone.push_back(name);
     else wanted.erase(same);
   }
@@ -258,34 +238,46 @@ Result<void> Links::reconfigure(std::vector<LinkOptions> wanted) {
 }
 
 void Links::set_identity(std::shared_ptr<const net::TlsIdentity> identity) {
-  const bool other = identity->certificate().sha256 != impl_->context.identity->certificate().sha256;
-  impl_->context.identity = identity;
-  if (impl_->listener) impl_->listener->set_identity(std::move(identity));
-  for (const auto& [name, tunnel] : impl_->tunnels) {
-    if (other) tunnel->renew();
-  }
+  const bool other = identity->certificate().sha256 != impl_->identity->certificate().sha256;
+  impl_->identity = identity;
+  if (impl_->listener) impl_->listener->set_identity(identity);
+  for (const auto& bundle : impl_->bundles) bundle->hand([identity, other](Bundle& on) { on.set_identity(identity, other); });
 }
 
 void Links::stop() {
   impl_->listener.reset();
-  impl_->context.hops_changed = nullptr;
-  impl_->context.routes_changed = nullptr;
-  for (const auto& [name, tunnel] : impl_->tunnels) tunnel->stop(CloseCode::normal, "shutting down");
+  impl_->on_all([](Bundle& bundle) { bundle.stop(CloseCode::normal, "shutting down"); });
+}
+
+// --- Status --------------------------------------------------------------------------------------------------------------
+
+// What `get` says on the loop of the bundle; it is there already when this is that loop's thread.
+template <typename Get>
+static auto ask(Bundle& bundle, Get get) {
+  const auto answer = std::make_shared<std::promise<decltype(get(bundle))>>();
+  bundle.hand([answer, get](Bundle& on) { answer->set_value(get(on)); });
+  return answer->get_future();
 }
 
 std::vector<LinkStatus> Links::status() const {
-  return impl_->on_loop<std::vector<LinkStatus>>([this] {
-    std::vector<LinkStatus> all;
-    for (const auto& [name, tunnel] : impl_->tunnels) all.push_back(tunnel->status());
-    return all;
-  });
+  const auto limit = std::chrono::steady_clock::now() + kStatusLimit;
+  std::vector<std::future<std::vector<LinkStatus>>> asked;
+  for (const auto& bundle : impl_->bundles) asked.push_back(ask(*bundle, [](const Bundle& on) { return on.status(); }));
+  std::vector<LinkStatus> all;
+  for (auto& answer : asked) {
+    if (answer.wait_until(limit) != std::future_status::ready) continue;
+    std::ranges::move(answer.get(), std::back_inserter(all));
+  }
+  if (asked.size() > 1) std::ranges::sort(all, {}, &LinkStatus::name);
+  return all;
 }
 
 std::optional<ListenStatus> Links::listen_status() const {
-  return impl_->on_loop<std::optional<ListenStatus>>([this]() -> std::optional<ListenStatus> {
-    if (!impl_->listener) return std::nullopt;
-    return ListenStatus{impl_->listener->port(), impl_->listener->counters()};
+  auto answer = ask(*impl_->bundles.front(), [impl = impl_.get(), weak = std::weak_ptr(impl_->alive)](const Bundle&) -> std::optional<ListenStatus> {
+    if (weak.expired() || !impl->listener) return std::nullopt;
+    return ListenStatus{impl->listener->port(), impl->listener->counters()};
   });
+  return answer.wait_for(kStatusLimit) == std::future_status::ready ? answer.get() : std::nullopt;
 }
 
 }  // namespace sallyport::link

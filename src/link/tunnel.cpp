@@ -73,7 +73,6 @@ void Tunnel::dial(std::size_t from, std::size_t to) {
   dial.address = options_.dial[target_];
   dial.peer_name = options_.peer;
   dial.via = options_.via;
-  dial.via = options_.via;
   attempt_ = net::dial(context_.loop, context_.identity, dial, [this, from, to](Result<std::unique_ptr<net::TlsStream>> stream) {
     if (!stream) return dial_failed(stream.error(), from, to);
     failures_text_.clear();
@@ -354,15 +353,16 @@ LinkStatus Tunnel::status() const {
   return status;
 }
 
-void Tunnel::append_hops(std::vector<HopStatus>& out, const std::string& not_for_peer) const {
-  if (options_.peer == not_for_peer || options_.receive.empty()) return;
+std::vector<HopStatus> Tunnel::hops() const {
   const bool up = running();
-  out.push_back({context_.node, options_.name, options_.peer, state_, since_, reason_, up ? connection_->session()->delay() : Duration(0), true});
+  std::vector<HopStatus> hops;
+  hops.push_back({context_.node, options_.name, options_.peer, state_, since_, reason_, up ? connection_->session()->delay() : Duration(0), true});
   for (const HopStatus& hop : peer_hops_) {
-    if (hop.node == not_for_peer || hop.node == context_.node || out.size() >= kMaxHopEntries) continue;
-    out.push_back(hop);
-    out.back().heard = hop.heard && up;
+    if (hop.node == context_.node) continue;
+    hops.push_back(hop);
+    hops.back().heard = hop.heard && up;
   }
+  return hops;
 }
 
 void Tunnel::send_hops(std::vector<HopStatus> hops) {

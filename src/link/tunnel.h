@@ -1,5 +1,5 @@
 // One link of a node over TLS: dials or is dialled, runs a session on the stream, tries again with back-off and jitter.
-// The receiver and what it holds outlive the sessions. Loop thread.
+// The receiver and what it holds outlive the sessions. Loop thread: of the one loop it runs on for all its life.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,7 @@
 
 namespace sallyport::link {
 
-// What a tunnel needs of the node; outlives it.
+// What a tunnel needs of the node; one for each loop; outlives it.
 struct TunnelContext {
   net::Loop& loop;
   Namespace& ns;
@@ -42,10 +42,10 @@ class Tunnel {
   ReceiverMemory memory() const;
   void recall(ReceiverMemory memory) { receiver_.recall(std::move(memory)); }  // before start()
 
-  const LinkOptions& options() const { return options_; }
+  const LinkOptions& options() const { return options_; }   // Any thread: they never change.
   LinkStatus status() const;
   // Hops as seen from here: this link, then what the peer told, marked unheard while the link is not up.
-  void append_hops(std::vector<HopStatus>& out, const std::string& not_for_peer) const;
+  std::vector<HopStatus> hops() const;
   bool tells_hops() const { return running() && connection_->session()->sender() != nullptr; }
   void send_hops(std::vector<HopStatus> hops);
   // A route of this node changed: points refused here may now be ours to bring.

@@ -7,6 +7,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 
 #include "base/log.h"
 
@@ -21,7 +22,8 @@ struct KeyLog {
   KeyLog(const KeyLog&) = delete;
   KeyLog& operator=(const KeyLog&) = delete;
 
-  void add(std::string line) {
+  void add(std::string line) {   // Any thread: links may dial from several.
+    const std::lock_guard lock(mutex);
     if (failed) return;
     if (descriptor < 0) descriptor = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     line += '\n';
@@ -32,6 +34,7 @@ struct KeyLog {
                log::field("reason", std::strerror(errno)));
   }
 
+  std::mutex mutex;
   std::string file;
   int descriptor = -1;
   bool failed = false;

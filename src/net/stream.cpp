@@ -3,6 +3,7 @@
 #include "net/stream.h"
 
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <linux/sockios.h>
 
@@ -31,6 +32,7 @@ class Stream final : public TlsStream {
   std::string group() const override { return group_; }
   const CertificateInfo& peer() const override { return peer_; }
   std::string remote_address() const override { return remote_address_; }
+  void move_to(Loop& loop) override;
   std::size_t unsent_bytes() const override;
 
  private:
@@ -245,6 +247,23 @@ void Stream::fire_soon() {
     if (*alive != nullptr && (*alive)->failed_ != IoResult::Kind::would_block)
       (*alive)->fire((*alive)->writable_.needs);
   });
+}
+
+// The descriptor stays, and with it all that OpenSSL knows; only who watches it is another.
+void Stream::move_to(Loop& loop) {
+  boost::system::error_code error;
+  const auto protocol = tls_->socket.local_endpoint(error).protocol();
+  if (!error) tls_->socket.release(error);
+  Socket moved(loop.context());
+  if (!error) {
+    moved.assign(protocol, tls_->io.descriptor, error);
+    if (error) ::close(tls_->io.descriptor);
+  }
+  tls_->socket = std::move(moved);
+  if (!error) return;
+  tls_->io.descriptor = -1;
+  failed_ = IoResult::Kind::failed;
+  reason_ = "cannot be handed to another thread: " + error.message();
 }
 
 std::size_t Stream::unsent_bytes() const {

@@ -81,6 +81,9 @@ class TlsStream {
   virtual std::string group() const = 0;   // negotiated, e.g. "X25519MLKEM768"
   virtual const CertificateInfo& peer() const = 0;
   virtual std::string remote_address() const = 0;
+  // From here on callbacks come on that loop, and everything else is to be called there too. What was received already goes
+  // with it. Before the first read, write or wait; a stream that cannot be moved says so when it is read.
+  virtual void move_to(Loop& loop) = 0;
   virtual std::size_t unsent_bytes() const = 0;  // taken, but not yet acknowledged by the peer's kernel (SIOCOUTQ)
 };
 

@@ -3,10 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
+#include <thread>
 
 #include "base/bytes.h"
+#include "net/loop_thread.h"
 #include "net/test_support.h"
 
 namespace sallyport::net {
@@ -297,6 +300,74 @@ TEST_F(Tls, ShowsANewIdentityToNewConnections) {
   ASSERT_TRUE(second.stream);
   EXPECT_NE(second.stream->peer().sha256, before);
   EXPECT_EQ(near().peer().sha256, before);
+}
+
+// Half of the connections are handed over with bytes that came right behind the handshake already in OpenSSL's buffer.
+TEST(TlsMoved, ToAnotherLoopAStreamKeepsWhatHasComeAndGoesOnThere) {
+  Pki pki(KeyAlgorithm::ed25519);
+  LoopThread accepting("accepting"), other("other"), dialling("dialling");
+  struct End {
+    std::unique_ptr<TlsStream> stream;
+    std::unique_ptr<Ending> ending;
+  };
+  std::vector<End> ends;   // on `other`
+  constexpr std::size_t kConnections = 20;
+  ListenOptions options;
+  options.address = {"127.0.0.1", 0};
+  auto listener = listen(accepting.loop(), pki.identity("dmz-1"), options, [&](std::unique_ptr<TlsStream> stream) {
+    stream->move_to(other.loop());
+    const auto shared = std::make_shared<std::unique_ptr<TlsStream>>(std::move(stream));
+    other.loop().post([&, shared] {
+      ends.push_back({std::move(*shared), nullptr});
+      TlsStream& to = *ends.back().stream;
+      const std::string greeting = "hello";
+      to.write(std::as_bytes(std::span(greeting)));
+      ends.back().ending = std::make_unique<Ending>(to);
+    });
+  });
+  ASSERT_TRUE(listener) << listener.error().message;
+  accepting.start();
+  other.start();
+  const std::uint16_t port = (*listener)->port();
+  const auto identity = pki.identity("plant-1");
+  std::vector<std::unique_ptr<TlsStream>> said;  // on `dialling`, as what follows
+  std::vector<std::unique_ptr<DialAttempt>> attempts;
+  std::vector<std::unique_ptr<Ending>> heard;
+  const std::string words(3000, 'x');
+  for (std::size_t i = 0; i < kConnections; ++i) {
+    attempts.push_back(dial(dialling.loop(), identity, {.address = {"127.0.0.1", port}, .peer_name = "dmz-1"}, [&, i](Result<std::unique_ptr<TlsStream>> stream) {
+      if (!stream) return;
+      if (i % 2 == 0) (*stream)->write(std::as_bytes(std::span(words)));   // with the end of the handshake, most likely
+      said.push_back(std::move(*stream));
+      TlsStream& to = *said.back();
+      if (i % 2 == 1) to.write(std::as_bytes(std::span(words)));
+      heard.push_back(std::make_unique<Ending>(to));
+    }));
+  }
+  dialling.start();
+  const auto all = [&](auto&& on, auto&& done) {
+    const SystemClock clock;
+    for (const MonotonicTime end = clock.monotonic() + 20s; clock.monotonic() < end; std::this_thread::sleep_for(2ms)) {
+      bool yes = false;
+      on.run([&] { yes = done(); });
+      if (yes) return true;
+    }
+    return false;
+  };
+  EXPECT_TRUE(all(other, [&] {
+    return ends.size() == kConnections && std::ranges::all_of(ends, [&](const End& end) { return end.ending && end.ending->text == words; });
+  }));
+  EXPECT_TRUE(all(dialling, [&] {
+    return heard.size() == kConnections && std::ranges::all_of(heard, [](const auto& ending) { return ending->text == "hello"; });
+  }));
+  accepting.run([&] { listener->reset(); });
+  other.run([&] { ends.clear(); });
+  EXPECT_TRUE(all(dialling, [&] { return std::ranges::all_of(heard, [](const auto& ending) { return ending->done(); }); }));
+  dialling.run([&] {
+    heard.clear();
+    said.clear();
+    attempts.clear();
+  });
 }
 
 }  // namespace

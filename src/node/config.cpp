@@ -91,9 +91,7 @@ void read_node(Reading& r, SettingsReader& root) {
         "data_dir",
         "data_dir is missing: the folder where the node keeps its state, e.g. data_dir = \"/var/lib/sallyport\"");
   }
-  if (reader.integer("threads", 1, 1, 64) > 1) {
-    reader.warning("threads", "this version runs all links on one thread; threads has no effect yet");
-  }
+  r.config.threads = static_cast<unsigned>(reader.integer("threads", 1, 1, kMaxThreads));
 }
 
 void read_identity(Reading& r, SettingsReader& root) {

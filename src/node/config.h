@@ -53,10 +53,13 @@ struct JournalConfig {
   friend bool operator==(const JournalConfig&, const JournalConfig&) = default;
 };
 
+inline constexpr int kMaxThreads = 64;
+
 struct Config {
   std::string file;
   std::string name;
   std::string data_dir;
+  unsigned threads = 1;           // loops that share the links, each with its thread
   net::IdentityFiles identity_files;
   std::shared_ptr<const net::TlsIdentity> identity;  // null without [identity]
   std::optional<net::Address> listen;

@@ -83,6 +83,18 @@ TEST_F(NodeConfig, ReadsALinkWithItsDefaults) {
   EXPECT_EQ(config.data_dir, folder_->path() + "/data");
 }
 
+TEST_F(NodeConfig, LinksRunOnOneThreadUnlessToldOtherwise) {
+  EXPECT_EQ(read(kHead).threads, 1u);
+  EXPECT_EQ(read(std::string(kHead) + "threads = 3\n").threads, 3u);
+  EXPECT_TRUE(problems_.empty()) << all_problems();
+  for (const auto* wrong : {"0", "-1", "65", "2.5", "\"all\""}) {
+    read(std::string(kHead) + "threads = " + wrong + "\n");
+    EXPECT_TRUE(has_errors(problems_)) << wrong;
+    EXPECT_NE(all_problems().find(":4:"), std::string::npos) << all_problems();
+    EXPECT_NE(all_problems().find("threads"), std::string::npos) << all_problems();
+  }
+}
+
 TEST_F(NodeConfig, AKeyLogIsTakenWithALoudWarning) {
   std::string identity = kIdentity;
   const auto config = read(std::string(kHead) + identity + "key_log = \"keys.log\"\n");

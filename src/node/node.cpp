@@ -2,13 +2,11 @@
 
 #include <unistd.h>
 
-#include <future>
 #include <mutex>
-#include <thread>
 
 #include "base/log.h"
 #include "journal/every_recorder.h"
-#include "net/loop.h"
+#include "net/loop_thread.h"
 #include "node/admin_server.h"
 #include "node/data_dir.h"
 #include "node/doctor.h"
@@ -28,37 +26,6 @@ constexpr auto kSecond = std::chrono::seconds(1);
 constexpr auto kFirstPatternCheck = std::chrono::seconds(10);  // time for sources to browse and links to come up
 constexpr auto kNextPatternCheck = std::chrono::seconds(60);
 constexpr std::uint32_t kFewPoints = 50'000;  // counting these takes no time worth speaking of
-
-// A loop and its thread.
-class LoopThread {
- public:
-  ~LoopThread() { stop(); }
-  net::Loop& loop() { return loop_; }
-  void start() {
-    thread_ = std::thread([this] { loop_.run(); });
-    run([] {});  // from here on the loop has its thread
-  }
-  // Runs it on the loop's thread and waits.
-  template <typename F>
-  void run(F&& task) {
-    if (!thread_.joinable()) return task();
-    std::promise<void> done;
-    loop_.post([&] {
-      task();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
-  void stop() {
-    if (!thread_.joinable()) return;
-    loop_.stop();
-    thread_.join();
-  }
-
- private:
-  net::Loop loop_;
-  std::thread thread_;
-};
 
 std::vector<link::LinkOptions> options_of(const std::vector<LinkConfig>& links) {
   std::vector<link::LinkOptions> options;
@@ -94,7 +61,10 @@ struct Node::Impl {
         sys(ns, config.name),
         watchdog(data.loop()),
         second(service.loop()),
-        pattern_timer(service.loop()) {}
+        pattern_timer(service.loop()) {
+    for (unsigned i = 1; config.identity && i < config.threads; ++i)
+      link_threads.push_back(std::make_unique<net::LoopThread>("link-" + std::to_string(i)));
+  }
 
   Result<void> open_journal();
   Result<void> open_doors();
@@ -102,6 +72,8 @@ struct Node::Impl {
   void start_timers();
   void every_second();
   void ping_watchdog(Duration interval);
+  void pass_ping(std::size_t next);
+  std::vector<LoopStatus> loop_status(const std::vector<link::LinkStatus>& of) const;
   void check_patterns(Duration again);
   void watch_identity();
   void stop();
@@ -121,8 +93,9 @@ struct Node::Impl {
   Namespace ns;
   link::LinksMemory memory;  // until the links have it
   const Patterns plant_points = *Patterns::parse({"**"});  // all but $sys
-  LoopThread data;
-  LoopThread service;
+  net::LoopThread data{"data"};
+  net::LoopThread service{"service"};
+  std::vector<std::unique_ptr<net::LoopThread>> link_threads;  // share the links with the data loop; run longer than it does
   std::unique_ptr<journal::Journal> journal;  // null when it is switched off
   std::unique_ptr<journal::EveryRecorder> every;
   Running running;
@@ -165,7 +138,9 @@ Result<void> Node::Impl::open_doors() {
   if (config.identity) {
     certificate = config.identity->certificate();
     identity_watch.emplace(config.identity_files, config.name);
-    links = std::make_unique<link::Links>(data.loop(), ns, config.name, config.identity, std::move(memory));
+    std::vector<net::Loop*> more;
+    for (const auto& thread : link_threads) more.push_back(&thread->loop());
+    links = std::make_unique<link::Links>(data.loop(), ns, config.name, config.identity, std::move(memory), more);
   }
   if (config.listen && links) {
     if (auto listening = links->listen(*config.listen, config.listen_websocket); !listening)
@@ -201,6 +176,7 @@ Result<void> Node::Impl::start_all() {
   }
   ns.drop_restored();  // of sources and links that are no longer in the settings
   start_timers();
+  for (const auto& thread : link_threads) thread->start();
   data.start();
   service.start();
   complete = true;
@@ -230,10 +206,22 @@ void Node::Impl::watch_identity() {
   data.run([&] { links->set_identity(std::move(fresh)); });
 }
 
-// From the loop that carries the data: when it hangs, so does the ping.
+// Through each loop that carries data: when one hangs, so does the ping.
 void Node::Impl::ping_watchdog(Duration interval) {
-  notify_watchdog();
+  pass_ping(0);
   watchdog.after(interval, [this, interval] { ping_watchdog(interval); });
+}
+
+void Node::Impl::pass_ping(std::size_t next) {
+  if (next == link_threads.size()) return notify_watchdog();
+  link_threads[next]->loop().post([this, next] { pass_ping(next + 1); });
+}
+
+std::vector<LoopStatus> Node::Impl::loop_status(const std::vector<link::LinkStatus>& of) const {
+  std::vector<LoopStatus> loops{{data.name(), 0, data.cpu()}};
+  for (const auto& thread : link_threads) loops.push_back({thread->name(), 0, thread->cpu()});
+  for (const auto& link : of) ++loops[link.loop].links;
+  return loops;
 }
 
 void Node::Impl::check_patterns(Duration again) {
@@ -272,6 +260,7 @@ NodeStatus Node::Impl::status(Counting counting) const {
     status.links = links->status();
     status.listen = links->listen_status();
   }
+  status.loops = loop_status(status.links);
   status.sources = running.sources();
   status.sinks = running.sinks();
   if (journal) status.journal = journal->status();
@@ -300,6 +289,7 @@ void Node::Impl::take_over(Config& fresh, std::string& unchanged) {
   };
   differs(fresh.name != config.name, "[node] name");
   differs(fresh.data_dir != config.data_dir, "[node] data_dir");
+  differs(fresh.threads != config.threads, "[node] threads");
   differs(fresh.limits.max_points != config.limits.max_points || fresh.limits.max_routes != config.limits.max_routes,
           "[limits]");
   const auto address = [](const Config& of) { return of.listen ? net::to_string(*of.listen) : std::string(); };
@@ -349,6 +339,7 @@ void Node::Impl::stop() {
   if (links && complete) save_mirror(dir.path(), ns, *links);
   data.run([&] { links.reset(); });
   data.stop();
+  for (const auto& thread : link_threads) thread->stop();
 }
 
 Node::Node(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

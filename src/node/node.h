@@ -1,7 +1,8 @@
 // A running node: the namespace, the links, the sources and sinks, and the doors by which it is looked at, wired
 // together.
 //
-// Threads: the links, HTTP and their timers run on the loop's thread. The admin socket, $sys points and everything that
+// Threads: the links, HTTP and their timers run on the data loop's thread; with [node] threads above 1 further loops share the
+// links with it. The admin socket, $sys points and everything that
 // goes through the whole table run on a second loop, so that no question of an operator delays the data. Connectors are
 // started, stopped and changed by the thread that owns the Node (the main thread), which may wait for them.
 #pragma once

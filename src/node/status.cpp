@@ -60,6 +60,7 @@ void write_link(JsonWriter& json, const link::LinkStatus& link) {
   json.field("group", link.group);
   json.field("address", link.address);
   json.field("dials", link.dials);
+  json.field("loop", link.loop);
   write_lane(json, "send", link.send);
   write_lane(json, "receive", link.receive);
   json.field("delay_us", microseconds(link.delay));
@@ -85,6 +86,14 @@ void write_link(JsonWriter& json, const link::LinkStatus& link) {
   json.begin_array();
   for (const auto& hop : link.hops) write_hop(json, hop);
   json.end_array();
+  json.end_object();
+}
+
+void write_loop(JsonWriter& json, const LoopStatus& loop) {
+  json.begin_object();
+  json.field("name", loop.name);
+  json.field("links", std::uint64_t{loop.links});
+  json.field("cpu_us", microseconds(loop.cpu));
   json.end_object();
 }
 
@@ -212,6 +221,7 @@ std::string status_json(const NodeStatus& status) {
   json.field("uncertain", status.points.uncertain);
   json.field("bad", status.points.bad);
   json.end_object();
+  write_list(json, "loops", status.loops, write_loop);
   write_list(json, "links", status.links, write_link);
   write_listen(json, status.listen);
   write_journal(json, status.journal, status.now);

@@ -22,6 +22,13 @@ struct ConnectorInfo {
   ConnectorStatus status;
 };
 
+// A loop that links run on, with a thread of its own.
+struct LoopStatus {
+  std::string name;
+  std::size_t links = 0;
+  Duration cpu{0};  // of its thread, since the start
+};
+
 struct NodeStatus {
   std::string node;
   std::string config_file;
@@ -30,6 +37,7 @@ struct NodeStatus {
   UtcNanoseconds started = 0;
   UtcNanoseconds now = 0;
   NamespaceCounts points;
+  std::vector<LoopStatus> loops;  // the first carries HTTP and the listener too
   std::vector<link::LinkStatus> links;
   std::optional<link::ListenStatus> listen;
   std::vector<ConnectorInfo> sources, sinks;

@@ -73,11 +73,11 @@ std::string Pki::identity_of(const std::string& name) const {
 
 // --- Node --------------------------------------------------------------------------------------------------------------
 
-Node::Node(const TempFolder& folder, Pki& pki, const std::string& name, const std::string& config, pid_t network_of)
+Node::Node(const TempFolder& folder, Pki& pki, const std::string& name, const std::string& config, pid_t network_of, int threads)
     : name_(name), config_file_(folder.path() + "/" + name + ".toml"), log_file_(folder.path() + "/" + name + ".log"),
       network_of_(network_of) {
   pki.issue(name);
-  head_ = "[node]\nname = \"" + name + "\"\ndata_dir = \"" + folder.path() + "/" + name + "-data\"\n" + pki.identity_of(name);
+  head_ = "[node]\nname = \"" + name + "\"\ndata_dir = \"" + folder.path() + "/" + name + "-data\"\nthreads = " + std::to_string(threads) + "\n" + pki.identity_of(name);
   rewrite(config);
 }
 
@@ -194,7 +194,7 @@ Chain::Chain(ChainOptions options) : options_(std::move(options)) {
   }
   for (std::size_t i = 0; i < count; ++i) {
     const pid_t network = behind_cable(i) ? cable_->plant() : 0;
-    nodes_.push_back(std::make_unique<Node>(folder_, *pki_, name_of(i), config_of(i), network));
+    nodes_.push_back(std::make_unique<Node>(folder_, *pki_, name_of(i), config_of(i), network, options_.threads));
   }
 }
 

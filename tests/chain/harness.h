@@ -50,7 +50,7 @@ class Pki {
 class Node {
  public:
   // `config` follows [node] and [identity].
-  Node(const TempFolder& folder, Pki& pki, const std::string& name, const std::string& config, pid_t network_of = 0);
+  Node(const TempFolder& folder, Pki& pki, const std::string& name, const std::string& config, pid_t network_of = 0, int threads = 1);
 
   void start(const std::vector<std::string>& before = {});  // before: {"strace", "-o", …}
   bool wait_ready(Clock::duration limit = seconds(20));      // its `ready` line
@@ -119,6 +119,7 @@ struct ChainOptions {
   bool cable = false;             // one node lives behind a Cable:
   bool cable_to_last = false;     // not the first but the last one
   bool broker = true;
+  int threads = 1;                // [node] threads of each
   std::string listen_extra;       // more [[listen.peer]] tables of the second node
   std::string last_extra;         // more tables of the last node
 };

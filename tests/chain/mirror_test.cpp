@@ -71,6 +71,30 @@ TEST_P(MirrorOver, NodesHoldsTheSameOnceTheSourceRests) {
 }
 INSTANTIATE_TEST_SUITE_P(Chain, MirrorOver, testing::Values(2, 3, 4, 5), testing::PrintToStringParamName());
 
+TEST(Mirror, HoldsTheSameOnFourNodesWhoseLinksRunOnThreeThreadsEach) {
+  ChainOptions options;
+  options.nodes = 4;
+  options.threads = 3;
+  options.source = simulator(500, 0);
+  Chain chain(options);
+  chain.start();
+  ASSERT_TRUE(chain.wait_points(500)) << chain.logs();
+  EXPECT_TRUE(digests_agree(chain));
+  EXPECT_NE(chain.node(1).link_field("n-1", "loop"), chain.node(1).link_field("n-3", "loop"));
+  // The hops behind a link on one thread are told over a link on another.
+  const auto told = [&] { return chain.last().ask({"status", "--json"}).output; };
+  EXPECT_TRUE(eventually([&] { return told().contains("\"n-2\""); }, seconds(5))) << told();
+  chain.node(1).process().kill();
+  chain.node(1).process().wait(seconds(5));
+  ASSERT_TRUE(eventually([&] { return chain.last().points("bad") != "0"; }, seconds(10)));
+  chain.start_node(1);
+  EXPECT_TRUE(chain.wait_points(500)) << chain.logs();
+  EXPECT_TRUE(digests_agree(chain));
+  // A clean stop, with links on every thread.
+  chain.node(2).process().signal(SIGTERM);
+  EXPECT_EQ(chain.node(2).process().wait(seconds(10)), 0) << chain.node(2).log();
+}
+
 TEST(Mirror, IsRightAgainAfterTheMiddleWasKilledWhileValuesChanged) {
   OpcUaChain setup(3);
   Chain& chain = setup.chain;
