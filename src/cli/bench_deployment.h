@@ -34,6 +34,7 @@ struct StatusFigures {
   std::map<std::string, std::uint64_t> source_counters;
   bool source_up = false;
   std::vector<LinkFigures> links;
+  std::vector<std::uint64_t> loop_cpu_us;  // of each thread that links run on
   std::uint64_t source_counter(const std::string& name) const {
     const auto found = source_counters.find(name);
     return found == source_counters.end() ? 0 : found->second;

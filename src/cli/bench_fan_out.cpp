@@ -59,6 +59,7 @@ struct FanOut {
   double slowest = 0, fastest = 0;             // of one link
   double hub_cpu_ns = 0, sessions_cpu_ns = 0;  // per change sent on one link
   double hub_cpu_share = 0, source_changes_per_second = 0;
+  std::vector<double> loop_cpu_share;  // of the threads of the hub that links run on
   std::uint64_t rss_bytes = 0;
   std::string group;
 };
@@ -87,6 +88,9 @@ FanOut between(const Look& before, const Look& after) {
   const double cpu_per_second = static_cast<double>(after.hub.cpu_ns - before.hub.cpu_ns) / elapsed;
   const double sessions_per_second = static_cast<double>(after.sessions.cpu_ns - before.sessions.cpu_ns) / elapsed;
   figures.hub_cpu_share = cpu_per_second / 1e9;
+  for (std::size_t i = 0; i < std::min(before.status.loop_cpu_us.size(), after.status.loop_cpu_us.size()); ++i) {
+    figures.loop_cpu_share.push_back(static_cast<double>(after.status.loop_cpu_us[i] - before.status.loop_cpu_us[i]) / 1e6 / elapsed);
+  }
   if (figures.changes_per_second > 0) {
     figures.hub_cpu_ns = cpu_per_second / figures.changes_per_second;
     figures.sessions_cpu_ns = sessions_per_second / figures.changes_per_second;
@@ -137,6 +141,10 @@ int run(const FanOutArguments& arguments) {
     json.field("source_changes_per_second", round_to(figures->source_changes_per_second, 0));
     json.field("hub_cpu_ns_per_change", round_to(figures->hub_cpu_ns, 1));
     json.field("hub_cpu_share", round_to(figures->hub_cpu_share, 3));
+    json.key("hub_loop_cpu_share");
+    json.begin_array();
+    for (const double share : figures->loop_cpu_share) json.number(round_to(share, 3));
+    json.end_array();
     json.field("sessions_cpu_ns_per_change", round_to(figures->sessions_cpu_ns, 1));
     json.field("rss_bytes", figures->rss_bytes);
     json.field("group", figures->group);
@@ -153,6 +161,11 @@ int run(const FanOutArguments& arguments) {
   sheet.line("slowest and fastest link", whole(figures->slowest) + " and " + whole(figures->fastest) + " /s");
   sheet.line("CPU of the sender", rounded(figures->hub_cpu_ns, 1) + " ns/change",
              "and link, source included; " + rounded(figures->hub_cpu_share * 100, 0) + " % of a core");
+  if (figures->loop_cpu_share.size() > 1) {
+    std::string shares;
+    for (const double share : figures->loop_cpu_share) shares += rounded(share * 100, 0) + "  ";
+    sheet.line("CPU of its loops", shares + "%", "of a core each");
+  }
   sheet.line("CPU of the receivers", rounded(figures->sessions_cpu_ns, 1) + " ns/change");
   sheet.line("memory of the sender", friendly_bytes(figures->rss_bytes));
   sheet.print(machine);

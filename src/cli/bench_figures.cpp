@@ -86,6 +86,7 @@ Result<StatusFigures> Deployment::status(const std::string& node) const {
       figures.source_counters[std::string(name)] = value.is_number() ? value.to_number<std::uint64_t>() : 0;
     });
   });
+  each(*status, "loops", [&](const json::value& loop) { figures.loop_cpu_us.push_back(number(loop, "cpu_us")); });
   each(*status, "links", [&](const json::value& link) {
     LinkFigures& one = figures.links.emplace_back();
     one.peer = text(link, "peer");

@@ -67,6 +67,7 @@ struct Links::Impl {
 
   // By number of links: what they will carry is not known.
   const std::shared_ptr<Bundle>& least_loaded() const {
+    if (bundles.size() == 1) return bundles.front();
     std::map<const Bundle*, std::size_t> links;
     for (const auto& [name, member] : members) ++links[member.bundle.get()];
     return *std::ranges::min_element(bundles, {}, [&](const auto& bundle) { return links[bundle.get()]; });
