@@ -36,7 +36,8 @@ struct Session {
 class Sessions {
  public:
   Sessions(net::Loop& loop, const Arguments& arguments) : loop_(loop), arguments_(arguments), timer_(loop) {
-    limits_.max_points = static_cast<std::uint32_t>(arguments.points + 1000);
+    // The hub's own points, a dozen for each link, may have come first and have the lower ids.
+    limits_.max_points = static_cast<std::uint32_t>(arguments.points + 1000 + 16 * arguments.links);
     limits_.ring_entries = 1u << 10;
     while (limits_.ring_entries < 2 * limits_.max_points && limits_.ring_entries < 1u << 20) limits_.ring_entries *= 2;
   }
