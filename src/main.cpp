@@ -16,6 +16,8 @@ int main(int argc, char** argv) {
                          discover_command(),
                          doctor_command(),
                          simulate_command(),
+                         gaps_command(),
+                         journal_command(),
                          bench_command(),
                          version_command(),
                      });

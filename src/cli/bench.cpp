@@ -33,6 +33,7 @@ Command bench_command() {
             bench::add_fan_out(options);
             bench::add_idle_links(options);
             bench::add_opcua(options);
+            bench::add_journal(options);
             bench::add_sessions(options);
             return {};
           }};

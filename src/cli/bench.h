@@ -18,6 +18,7 @@ void add_slow_link(Options& bench);
 void add_fan_out(Options& bench);
 void add_idle_links(Options& bench);
 void add_opcua(Options& bench);
+void add_journal(Options& bench);
 void add_sessions(Options& bench);
 
 // "max", or changes per second.

@@ -16,6 +16,8 @@ Command keys_command();
 Command discover_command();
 Command doctor_command();
 Command simulate_command();
+Command gaps_command();
+Command journal_command();
 Command bench_command();
 Command version_command();
 

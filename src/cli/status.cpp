@@ -98,6 +98,22 @@ void print_connectors(const View& status, std::string_view key, const std::strin
   if (!table.empty()) print("\n" + table.text());
 }
 
+// Nothing is said of a journal that keeps nothing for anyone.
+void print_journal(const View& status) {
+  const View journal = status.at("journal");
+  Table table({"JOURNAL", "BEHIND", "ON DISK", "OLDEST"});
+  for (const View& reader : journal.at("readers").list()) {
+    if (journal.at("appended").number() == 0 && reader.at("behind").number() == 0) continue;
+    table.row({reader.at("name").text(), friendly_count(reader.at("behind").number()), friendly_bytes(reader.at("behind_bytes").number()),
+               reader.at("behind").number() == 0 ? "" : friendly_age(std::chrono::seconds(reader.at("oldest_seconds").number()))});
+  }
+  if (table.empty()) return;
+  print("\n" + table.text());
+  const std::uint64_t full = journal.at("seconds_to_full").number();
+  print(friendly_bytes(journal.at("bytes").number()) + " of " + friendly_bytes(journal.at("max_bytes").number()) +
+        (full > 0 ? ", full in " + friendly_age(std::chrono::seconds(full)) + " if nobody reads" : "") + "\n");
+}
+
 int show_status(const std::string& config, bool as_json) {
   const auto line = ask(config, R"({"command":"status"})");
   if (!line) return failed(line.error());
@@ -114,6 +130,7 @@ int show_status(const std::string& config, bool as_json) {
   print_links(status, now);
   print_connectors(status, "sources", "SOURCE", now);
   print_connectors(status, "sinks", "SINK", now);
+  print_journal(status);
   const auto hints = status.at("hints").list();
   if (!hints.empty()) print("\n");
   for (const View& hint : hints) print(coloured("! ", Colour::yellow) + hint.text() + "\n");

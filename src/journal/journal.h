@@ -47,7 +47,7 @@ struct JournalOptions {
   AtLimit at_limit = AtLimit::drop_oldest;
   std::uint64_t segment_bytes = 64u << 20;
   std::size_t max_pending = 64u << 20;          // encoded and not yet written
-  std::vector<std::string> own;                 // patterns of the points that enter here, for the gap of a restart
+  std::vector<std::string> own{};               // patterns of the points that enter here, for the gap of a restart
 };
 
 // How far this journal holds a stream.

@@ -17,6 +17,8 @@
 #include "net/loop.h"
 #include "net/tls.h"
 
+namespace sallyport::journal { class Journal; }
+
 namespace sallyport::link {
 
 struct LinkOptions {
@@ -108,8 +110,9 @@ class Links {
   // `memory`: of this node before a stop, together with the namespace as it was then.
   // `more`: further loops, each with a thread of its own, which share the links with the first; they run when the first
   // does, and until after the destruction. They never wait for another loop; the first may wait for them.
+  // `journal`: of this node, which outlives this; null: `every` points go as live values only.
   Links(net::Loop& loop, Namespace& ns, std::string node_name, std::shared_ptr<const net::TlsIdentity> identity, LinksMemory memory = {},
-        std::span<net::Loop* const> more = {});
+        std::span<net::Loop* const> more = {}, journal::Journal* journal = nullptr);
   ~Links();
   Links(const Links&) = delete;
   Links& operator=(const Links&) = delete;

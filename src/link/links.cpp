@@ -52,11 +52,11 @@ struct Links::Impl {
     const LinkOptions* options;
   };
 
-  Impl(net::Loop& loop, Namespace& ns, const std::string& node, const std::shared_ptr<const net::TlsIdentity>& with, LinksMemory::Impl& kept, std::span<net::Loop* const> more)
+  Impl(net::Loop& loop, Namespace& ns, const std::string& node, const std::shared_ptr<const net::TlsIdentity>& with, LinksMemory::Impl& kept, std::span<net::Loop* const> more, journal::Journal* journal)
       : incarnation(kept.incarnation != 0 ? kept.incarnation : random_incarnation()), identity(with), memory(std::move(kept.links)) {
     const auto bundle_on = [&](net::Loop& on) {
       const auto number = static_cast<unsigned>(bundles.size());
-      bundles.push_back(std::make_shared<Bundle>(TunnelContext{on, ns, node, incarnation, with, ns.max_points(), {}, {}}, number));
+      bundles.push_back(std::make_shared<Bundle>(TunnelContext{on, ns, node, incarnation, with, ns.max_points(), {}, {}, journal}, number));
     };
     bundle_on(loop);
     for (net::Loop* const each : more) bundle_on(*each);
@@ -138,8 +138,8 @@ struct Links::Impl {
 };
 
 Links::Links(net::Loop& loop, Namespace& ns, std::string node_name, std::shared_ptr<const net::TlsIdentity> identity, LinksMemory memory,
-             std::span<net::Loop* const> more)
-    : impl_(std::make_unique<Impl>(loop, ns, node_name, identity, *memory.impl_, more)) {}
+             std::span<net::Loop* const> more, journal::Journal* journal)
+    : impl_(std::make_unique<Impl>(loop, ns, node_name, identity, *memory.impl_, more, journal)) {}
 
 // --- Kept over a restart -------------------------------------------------------------------------------------------------
 

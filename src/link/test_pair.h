@@ -57,6 +57,7 @@ struct TestNode {
   std::string name;
   Namespace ns;
   std::uint64_t incarnation;
+  journal::Journal* journal = nullptr;
 };
 
 // One end of the link between two nodes; the receiver lives as long as the node's link.
@@ -72,6 +73,10 @@ struct TestEnd {
     o.send = *Patterns::parse(send_texts);
     o.send_texts = send_texts;
     o.receive_texts = receive_texts;
+    o.receive = *Patterns::parse(receive_texts);
+    o.journal = node.journal;
+    o.journal_reader = journal_reader_name("to-" + peer.name);
+    o.max_points = 1u << 16;
     session = std::make_unique<Session>(node.ns, receiver, o, now, [] {});
   }
   TestNode& node;

@@ -95,6 +95,10 @@ SessionOptions Tunnel::session_options() const {
   session.node = context_.node;
   session.peer = options_.peer;
   session.incarnation = context_.incarnation;
+  session.journal = context_.journal;
+  session.journal_reader = journal_reader_name(options_.name);
+  session.receive = options_.receive;
+  session.max_points = context_.max_points;
   session.send = options_.send;
   session.send_texts = pattern_texts(options_.send);
   session.receive_texts = pattern_texts(options_.receive);

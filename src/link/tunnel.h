@@ -24,6 +24,7 @@ struct TunnelContext {
   std::uint32_t max_points;
   std::function<void()> hops_changed;   // a hop here or behind changed: tell everyone
   std::function<void()> routes_changed; // something was received that changed a route: others may bring its points now
+  journal::Journal* journal = nullptr;
 };
 
 class Tunnel {

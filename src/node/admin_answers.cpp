@@ -244,12 +244,13 @@ Result<std::unique_ptr<AdminAnswer>> answer_admin(const AdminContext& context, s
   const std::string& command = request->command;
   if (command == "status") return std::make_unique<TextAnswer>(context.status());
   if (command == "doctor") return std::make_unique<TextAnswer>(context.doctor());
+  if (command == "gaps") return std::make_unique<TextAnswer>(context.gaps());
   if (command == "browse") return std::make_unique<BrowseAnswer>(context.ns, std::move(request->path));
   if (command == "read" || command == "digest" || command == "watch") {
     return answer_points(context, *std::move(request), std::move(waker));
   }
   return fail(ErrorCode::invalid,
-              "unknown command '" + command + "'; known: status, doctor, browse, read, digest, watch");
+              "unknown command '" + command + "'; known: status, doctor, gaps, browse, read, digest, watch");
 }
 
 std::string admin_error_line(const Error& error) {

@@ -32,6 +32,7 @@ struct AdminContext {
   Namespace& ns;
   std::function<std::string()> status;
   std::function<std::string()> doctor;
+  std::function<std::string()> gaps{};
 };
 
 // One request line, without its newline. `waker` may be called from any thread as long as the answer lives.

@@ -56,6 +56,22 @@ void add_connector(MetricsText& out, std::string_view kind, const ConnectorInfo&
   }
 }
 
+void add_journal(MetricsText& out, const journal::JournalStatus& journal, UtcNanoseconds now) {
+  out.gauge("sallyport_journal_bytes", "What the journal has on disk", {}, journal.bytes);
+  out.gauge("sallyport_journal_max_bytes", "What it may have", {}, journal.max_bytes);
+  out.gauge("sallyport_journal_pending_bytes", "Appended and not yet durable", {}, journal.pending_bytes);
+  out.gauge("sallyport_journal_failed", "1 while nothing can be written", {}, std::uint64_t{!journal.failure.empty()});
+  out.counter("sallyport_journal_changes_total", "Changes appended", {}, journal.appended);
+  out.counter("sallyport_journal_dropped_total", "Changes that a limit forced out or kept from coming in", {}, journal.dropped);
+  out.counter("sallyport_journal_damaged_total", "Records that could not be read", {}, journal.damaged);
+  out.counter("sallyport_journal_gaps_total", "Gaps that this node learned of", {}, journal.gaps);
+  for (const auto& reader : journal.readers) {
+    out.gauge("sallyport_journal_behind", "Records that a reader has not acknowledged", {{"reader", reader.name}}, reader.behind);
+    out.gauge("sallyport_journal_oldest_seconds", "Age of the oldest of them", {{"reader", reader.name}},
+              reader.oldest == 0 ? 0.0 : static_cast<double>(std::max<UtcNanoseconds>(0, now - reader.oldest)) / 1e9);
+  }
+}
+
 }  // namespace
 
 std::string HttpView::status_json() { return node::status_json(status_()); }
@@ -70,6 +86,7 @@ void HttpView::metrics(MetricsText& out) {
   for (const auto& link : status.links) add_link(out, link);
   for (const auto& source : status.sources) add_connector(out, "source", source);
   for (const auto& sink : status.sinks) add_connector(out, "sink", sink);
+  if (status.journal) add_journal(out, *status.journal, status.now);
   if (status.certificate) {
     out.gauge("sallyport_certificate_expiry_time_seconds", "When the node's certificate expires", {},
               static_cast<double>(status.certificate->not_after) / 1e9);

@@ -10,16 +10,18 @@ namespace sallyport::node {
 
 class HttpView final : public http::NodeView {
  public:
-  // `status` must answer at once.
-  explicit HttpView(std::function<NodeStatus()> status) : status_(std::move(status)) {}
+  // Both must answer at once.
+  HttpView(std::function<NodeStatus()> status, std::function<std::string()> gaps) : status_(std::move(status)), gaps_(std::move(gaps)) {}
 
   std::string status_json() override;
   std::string links_json() override;
+  std::string gaps_json() override { return gaps_(); }
   void metrics(http::MetricsText& out) override;
   bool ready(std::string& why) override;
 
  private:
   std::function<NodeStatus()> status_;
+  std::function<std::string()> gaps_;
 };
 
 }  // namespace sallyport::node

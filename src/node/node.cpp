@@ -10,6 +10,7 @@
 #include "node/admin_server.h"
 #include "node/data_dir.h"
 #include "node/doctor.h"
+#include "node/gaps.h"
 #include "node/http_view.h"
 #include "node/identity_watch.h"
 #include "node/mirror_file.h"
@@ -100,7 +101,7 @@ struct Node::Impl {
   std::unique_ptr<journal::EveryRecorder> every;
   Running running;
   std::unique_ptr<link::Links> links;  // null in a node without any
-  HttpView view{[this] { return status(Counting::cached); }};
+  HttpView view{[this] { return status(Counting::cached); }, [this] { return gaps_json(journal ? journal->recent_gaps() : std::vector<Gap>{}); }};
   std::unique_ptr<http::HttpApi> http;  // on the data loop
   std::unique_ptr<AdminServer> admin;
 
@@ -140,7 +141,7 @@ Result<void> Node::Impl::open_doors() {
     identity_watch.emplace(config.identity_files, config.name);
     std::vector<net::Loop*> more;
     for (const auto& thread : link_threads) more.push_back(&thread->loop());
-    links = std::make_unique<link::Links>(data.loop(), ns, config.name, config.identity, std::move(memory), more);
+    links = std::make_unique<link::Links>(data.loop(), ns, config.name, config.identity, std::move(memory), more, journal.get());
   }
   if (config.listen && links) {
     if (auto listening = links->listen(*config.listen, config.listen_websocket); !listening)
@@ -156,7 +157,8 @@ Result<void> Node::Impl::open_doors() {
   }
   auto server = AdminServer::start(
       service.loop(), dir.path(),
-      {ns, [this] { return status_json(status(Counting::fresh)); }, [this] { return findings_json(findings()); }});
+      {ns, [this] { return status_json(status(Counting::fresh)); }, [this] { return findings_json(findings()); },
+       [this] { return gaps_json(journal ? journal->recent_gaps() : std::vector<Gap>{}); }});
   if (!server) return std::unexpected(server.error());
   admin = *std::move(server);
   return {};

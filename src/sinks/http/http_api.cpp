@@ -230,6 +230,7 @@ net::HttpRouter make_router(net::Loop& loop, Namespace& ns, NodeView& view, cons
   router.add(get("/api/v1/browse", {{"path"}}, [c](const HttpRequest& r) { return browse(c, r); }));
   router.add(get("/api/v1/stream", {{"match", true}}, [c](const HttpRequest& r) { return stream(c, r); }));
   router.add(get("/api/v1/links", {}, [c](const HttpRequest&) { return HttpResponse::json(c->view.links_json()); }));
+  router.add(get("/api/v1/gaps", {}, [c](const HttpRequest&) { return HttpResponse::json(c->view.gaps_json()); }));
   router.add(get("/api/v1/status", {}, [c](const HttpRequest&) { return HttpResponse::json(c->view.status_json()); }));
   router.add(get("/metrics", {}, [c](const HttpRequest&) { return metrics(*c); }));
   router.add(get("/healthz", {}, [](const HttpRequest&) { return HttpResponse::json("{\"status\":\"ok\"}\n"); }, true));

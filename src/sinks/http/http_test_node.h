@@ -18,6 +18,7 @@ class TestView final : public NodeView {
   std::string status_json() override {
     return R"({"node":"test-1","sources":[{"name":"line1","state":"up"}],"sinks":[]})";
   }
+  std::string gaps_json() override { return R"({"gaps":[]})"; }
   std::string links_json() override {
     return R"({"links":[{"name":"dmz","peer":"dmz-1","state":"up","since":"2026-11-23T02:40:17.123456789Z","group":"X25519MLKEM768",)"
            R"("hops":[{"node":"dmz-1","link":"plant-1","peer":"plant-1","state":"down","reason":"timeout","since":"2026-11-23T02:41:00Z"}]}]})";

@@ -13,6 +13,7 @@ class NodeView {
   virtual ~NodeView() = default;
   virtual std::string status_json() = 0;  // as `sallyport status --json`
   virtual std::string links_json() = 0;   // {"links": […]}, with the hops behind each
+  virtual std::string gaps_json() = 0;    // {"gaps": […]}, as `sallyport gaps --json`
   // Adds what the node counts: points by quality, links, sources, sinks. Names begin with "sallyport_".
   virtual void metrics(MetricsText& out) = 0;
   // Whether the node does what its settings ask for; otherwise `why` says what is missing.
