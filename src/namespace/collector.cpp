@@ -103,7 +103,7 @@ void Collector::take_feed(Rows& rows) {
     std::uint32_t& id = of_feed_[entry.point];
     if (id == kUnknown) id = intern(feed_->point(entry.point));
     rows.rows.push_back({.point = id, .status = entry.status, .source_time = entry.source_time, .every = true, .backfill = entry.backfill,
-                         .sequence = entry.sequence, .stream = entry.stream, .value = std::move(entry.value)});
+                         .sequence = entry.sequence, .stream = entry.stream, .value = std::move(entry.value), .position = entry.position});
   }
   std::ranges::move(feed_batch_.gaps, std::back_inserter(rows.gaps));
   rows.position = feed_batch_.position;

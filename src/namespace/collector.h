@@ -21,6 +21,7 @@ struct Row {
   std::uint64_t sequence = 0;        // with `every`: (stream, sequence) names the change for ever
   std::uint32_t stream = 0;          // Collector::stream
   Value value;
+  Position position = 0;             // with `every`: in this node's journal
 };
 
 struct Rows {

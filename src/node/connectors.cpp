@@ -3,6 +3,7 @@
 
 #include "sinks/file/file_sink.h"
 #include "sinks/mqtt/mqtt_sink.h"
+#include "sinks/nats/nats_sink.h"
 #include "sinks/recorder/recorder_sink.h"
 #include "sources/opcua/opcua_source.h"
 #include "sources/simulator/simulator.h"
@@ -20,6 +21,7 @@ ConnectorTypes connector_types() {
           {
               file::sink_type(),
               mqtt::sink_type(),
+              nats::sink_type(),
               recorder::sink_type(),
           },
   };

@@ -9,9 +9,9 @@
 #include <random>
 #include <thread>
 
+#include "base/backoff.h"
 #include "base/log.h"
 #include "base/wake_fd.h"
-#include "sinks/mqtt/backoff.h"
 #include "sinks/mqtt/connection.h"
 #include "sinks/mqtt/mqtt_settings.h"
 #include "sinks/mqtt/payload.h"

@@ -2,7 +2,7 @@
 
 #include <fstream>
 
-#include "sinks/mqtt/backoff.h"
+#include "base/backoff.h"
 #include "sinks/mqtt/mqtt_settings.h"
 #include "sinks/mqtt/mqtt_sink.h"
 #include "sinks/mqtt/payload.h"

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 
-namespace sallyport::mqtt {
+namespace sallyport {
 
 class Backoff {
  public:
@@ -27,4 +27,4 @@ class Backoff {
   std::minstd_rand random_;
 };
 
-}  // namespace sallyport::mqtt
+}  // namespace sallyport

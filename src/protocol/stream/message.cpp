@@ -1,0 +1,88 @@
+#include "protocol/stream/message.h"
+
+#include <format>
+
+#include "base/json_writer.h"
+#include "namespace/point_json.h"
+
+namespace sallyport::stream {
+namespace {
+
+constexpr std::size_t kPerMessage = 256;  // what the rest of one weighs in memory, roughly
+
+}  // namespace
+
+std::size_t Message::size_bytes() const {
+  std::size_t size = kPerMessage + path.size() + id.size() + payload.size();
+  for (const Label& label : labels) size += label.value.size() + sizeof label;
+  return size;
+}
+
+Message make_message(const Row& row, const Collector& collector) {
+  const FeedPoint& point = collector.point(row.point);
+  Message message;
+  message.path = point.path;
+  append_point_json(message.payload, point.path, row.value, row.status, row.source_time, point.origin, nullptr);
+  message.labels.reserve(9);
+  message.labels.push_back({&kStatus, std::format("0x{:08X}", row.status)});
+  message.labels.push_back({&kQuality, std::string(to_string(quality_of(row.status)))});
+  if (!point.meta.unit.empty()) message.labels.push_back({&kUnit, point.meta.unit});
+  message.labels.push_back({&kOrigin, point.origin});
+  if (!row.every) return message;
+  message.position = row.position;
+  message.stream = collector.stream(row.stream);
+  message.sequence = row.sequence;
+  const std::string sequence = std::to_string(row.sequence);
+  message.id = message.stream + ":" + sequence;
+  message.labels.push_back({&kStream, message.stream});
+  message.labels.push_back({&kSequence, sequence});
+  if (row.backfill) message.labels.push_back({&kBackfill, "true"});
+  message.labels.push_back({&kJournal, collector.journal()});
+  message.labels.push_back({&kPosition, std::to_string(row.position)});
+  return message;
+}
+
+Message make_message(const FeedGap& gap, const Collector& collector) {
+  Message message;
+  message.gap = true;
+  message.position = gap.position;
+  if (gap.sequence != 0) {
+    message.stream = collector.stream(gap.stream);
+    message.sequence = gap.sequence;
+    message.id = message.stream + ":" + std::to_string(gap.sequence);
+  } else {
+    message.id = "gap/" + collector.journal() + ":" + std::to_string(gap.position);
+  }
+  append_gap_json(message.payload, gap.gap);
+  message.labels.push_back({&kOrigin, gap.gap.node});
+  if (gap.sequence != 0) {
+    message.labels.push_back({&kStream, message.stream});
+    message.labels.push_back({&kSequence, std::to_string(gap.sequence)});
+  }
+  message.labels.push_back({&kJournal, collector.journal()});
+  message.labels.push_back({&kPosition, std::to_string(gap.position)});
+  return message;
+}
+
+void append_gap_json(std::string& out, const Gap& gap) {
+  JsonWriter json(out);
+  json.begin_object();
+  json.field("node", gap.node);
+  json.field("where", gap.where);
+  json.field("cause", to_string(gap.cause));
+  json.field("start", format_utc(gap.start));
+  json.key("end");
+  if (gap.end == 0) json.null();
+  else json.string(format_utc(gap.end));
+  json.key("lost");
+  if (gap.lost == 0) json.null();
+  else json.unsigned_integer(gap.lost);
+  json.key("match");
+  json.begin_array();
+  for (const std::string& pattern : gap.match) json.string(pattern);
+  json.end_array();
+  json.field("detail", gap.detail);
+  json.end_object();
+}
+
+}  // namespace sallyport::stream

@@ -1,0 +1,109 @@
+#include "protocol/stream/outbox.h"
+
+#include <gtest/gtest.h>
+
+namespace sallyport::stream {
+namespace {
+
+Message at(Position position) {
+  Message message;
+  message.position = position;
+  message.stream = "plant-1/1";
+  message.sequence = position * 10;
+  message.payload = "payload";
+  return message;
+}
+
+struct OutboxTest : testing::Test {
+  void send_all() {
+    while (const auto* entry = outbox.next({})) sent.push_back(entry->message.position);
+  }
+  Outbox outbox{10, 1 << 20};
+  std::vector<Position> sent;
+};
+
+TEST_F(OutboxTest, AcknowledgesOnlyThePrefixOfWhichNothingIsMissing) {
+  for (Position position : {5, 6, 7}) outbox.add(at(position));
+  outbox.read_to(9);
+  send_all();
+  EXPECT_TRUE(outbox.settle(2));
+  EXPECT_EQ(outbox.acknowledged(), 0u);
+  EXPECT_TRUE(outbox.settle(1));
+  EXPECT_EQ(outbox.acknowledged(), 6u);
+  EXPECT_FALSE(outbox.settle(1));
+  EXPECT_TRUE(outbox.settle(3));
+  EXPECT_EQ(outbox.acknowledged(), 9u);
+  EXPECT_EQ(outbox.size(), 0u);
+  EXPECT_EQ(outbox.bytes(), 0u);
+  EXPECT_FALSE(outbox.settle(99));
+}
+
+TEST_F(OutboxTest, SendsInOrderAndEachOnce) {
+  outbox.add(at(5));
+  send_all();
+  outbox.add(at(6));
+  outbox.add(at(7));
+  send_all();
+  EXPECT_EQ(sent, (std::vector<Position>{5, 6, 7}));
+  EXPECT_TRUE(outbox.all_sent());
+}
+
+TEST_F(OutboxTest, IsBoundedByMessagesAndBytes) {
+  for (Position position = 1; position <= 10; ++position) outbox.add(at(position));
+  EXPECT_EQ(outbox.room(), 0u);
+  Outbox small(100, 1000);
+  Message large = at(1);
+  large.payload.assign(5000, 'x');
+  EXPECT_EQ(small.room(), 100u);
+  small.add(std::move(large));
+  EXPECT_EQ(small.room(), 0u);
+}
+
+TEST_F(OutboxTest, AfterABreakSendsAgainWhatIsNotThere) {
+  for (Position position = 1; position <= 6; ++position) outbox.add(at(position));
+  send_all();
+  outbox.settle(1);
+  Tail tail("00000000000000aa");
+  tail.note({.journal = "00000000000000aa", .position = "4", .stored = "2"});
+  sent.clear();
+  EXPECT_EQ(outbox.begin_again(tail), 2u);  // 2 by what was said, 4 by what is there
+  send_all();
+  EXPECT_EQ(sent, (std::vector<Position>{3, 5, 6}));
+  EXPECT_EQ(outbox.acknowledged(), 2u);
+}
+
+TEST(StreamTail, IsCompleteOnceItReachesBackToWhatWasAcknowledged) {
+  Tail tail("aa");
+  EXPECT_FALSE(tail.complete());
+  EXPECT_TRUE(tail.note({.journal = "aa", .position = "100", .stored = "90"}));
+  EXPECT_FALSE(tail.complete());
+  EXPECT_FALSE(tail.note({.journal = "bb", .position = "80", .stored = "80", .stream = "other/1", .sequence = "7"}));
+  EXPECT_FALSE(tail.complete());
+  EXPECT_TRUE(tail.note({.journal = "aa", .position = "90", .stored = "70"}));
+  EXPECT_TRUE(tail.complete());
+  EXPECT_TRUE(tail.has(at(90)));
+  EXPECT_TRUE(tail.has(at(12)));
+  EXPECT_TRUE(tail.has(at(100)));
+  EXPECT_FALSE(tail.has(at(95)));
+  EXPECT_FALSE(tail.has(at(101)));
+  EXPECT_FALSE(tail.has(at(0)));
+}
+
+TEST(StreamTail, WhatAnotherJournalWroteIsKnownByItsSequence) {
+  Tail tail("aa");
+  tail.note({.journal = "bb", .position = "3", .stored = "1", .stream = "plant-1/1", .sequence = "500"});
+  EXPECT_TRUE(tail.has(at(50)));
+  EXPECT_FALSE(tail.has(at(51)));
+}
+
+TEST(StreamTail, MalformedLabelsSayNothing) {
+  Tail tail("aa");
+  for (const char* text : {"", "x", "-1", "1x", "99999999999999999999999"}) {
+    EXPECT_FALSE(tail.note({.journal = "aa", .position = text, .stored = text, .stream = "s", .sequence = text})) << text;
+  }
+  EXPECT_FALSE(tail.complete());
+  EXPECT_FALSE(tail.has(at(1)));
+}
+
+}  // namespace
+}  // namespace sallyport::stream
