@@ -23,7 +23,7 @@ std::string source_text(const ChainOptions& options) {
   // One by one where the machine can: what is due is not held back to be handed over together.
   if (options.rate && *options.rate <= 50'000) simulator.more += "tick = \"10us\"\n";
   if (options.stamp_due) simulator.more += "stamp = \"due\"\n";
-  return text_of(simulator);
+  return text_of(simulator) + (options.every ? "[[delivery]]\nmatch = \"bench/**\"\nmode = \"every\"\n" : "");
 }
 
 // 100,000 points a second is a tenth of what a laptop does.
@@ -70,7 +70,7 @@ Result<void> Chain::start_nodes(const ChainOptions& options) {
   const auto start = [&](std::size_t node) {
     std::string more;
     if (node == 0) more += source_text(options);
-    if (node + 1 == nodes_.size()) more += recorder_text("meter.json", options.type);
+    if (node + 1 == nodes_.size()) more += recorder_text("meter.json", options.type, options.every ? "delivery = \"every\"\n" : "");
     return deployment_->start(nodes_[node], node % 2 == 1, links_of(node, ports), more);
   };
   for (std::size_t node = 1; node < nodes_.size(); node += 2) {
@@ -181,7 +181,7 @@ Result<ChainFigures> measure_chain(const Interrupt& interrupt, const ChainOption
   figures.backwards = quiet->totals.backwards;
   const auto missing = (*chain)->deployment().differences((*chain)->nodes().front(), (*chain)->nodes().back());
   if (!missing) return std::unexpected(missing.error());
-  figures.missing = *missing;
+  figures.missing = *missing + quiet->totals.missing + quiet->totals.repeated;
   return figures;
 }
 

@@ -24,6 +24,7 @@ struct ChainOptions {
   bool stamp_due = false;             // source times are the times at which changes were due
   std::string type = "Double";
   std::string order = "sequential";
+  bool every = false;                 // the points are `every`, and the recorder reads the journal
   std::string keep;
 };
 

@@ -17,6 +17,7 @@ struct Arguments {
   std::string type = "Double";
   std::string order = "sequential";
   std::string keep;
+  bool every = false;
   bool json = false;
 };
 
@@ -33,6 +34,7 @@ Result<ChainOptions> options_of(const Arguments& arguments) {
   options.stamp_due = rate->has_value() && arguments.stamp == "due";
   options.type = arguments.type;
   options.order = arguments.order;
+  options.every = arguments.every;
   options.keep = arguments.keep;
   return options;
 }
@@ -155,6 +157,7 @@ Action set_up(Options& options, const std::shared_ptr<Arguments>& arguments) {
                  {"due", "made"});
   options.text("--type", arguments->type, "of the points: Double, Int32, String …");
   options.choice("--order", arguments->order, "which point changes next", {"sequential", "random"});
+  options.flag("--every", arguments->every, "each change, by the journal: none may be missing");
   options.text("--keep", arguments->keep, "work in this folder and leave it: settings, logs, the recorder's result");
   options.json(arguments->json);
   return [arguments] { return run(*arguments); };

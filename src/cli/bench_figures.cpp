@@ -114,6 +114,8 @@ std::optional<Reading> read_meter(const std::string& file) {
   totals.pulls = number(*value, "pulls");
   totals.definitions = number(*value, "definitions");
   totals.removals = number(*value, "removals");
+  totals.missing = number(*value, "missing");
+  totals.repeated = number(*value, "repeated");
   totals.points = number(*value, "points");
   totals.wrong = number(*value, "wrong");
   totals.backwards = number(*value, "backwards");

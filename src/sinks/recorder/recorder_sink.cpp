@@ -27,6 +27,7 @@ struct Options {
   Check check = Check::ramp;
   Type type = Type::float64;
   bool ages = false;
+  bool journalled = false;   // delivery = "every"
 };
 
 void block_signals() {
@@ -46,10 +47,18 @@ class RecorderSink final : public Sink {
   RecorderSink(const RecorderSink&) = delete;
   RecorderSink& operator=(const RecorderSink&) = delete;
 
+  bool durable() const override { return options_.journalled; }
+  void use_feeds(Feeds& feeds) override { feeds_ = &feeds; }
+
   Result<void> start(Namespace& ns) override {
     if (wake_->fd() < 0) return fail(ErrorCode::limit, "no file descriptor left; raise the limit (LimitNOFILE=)");
     namespace_ = &ns;
-    subscription_ = std::make_unique<Subscription>(ns, SubscriptionOptions{.patterns = publish_, .paths = false},
+    if (options_.journalled) {
+      if (feeds_ == nullptr) return fail(ErrorCode::invalid, "`delivery = \"every\"` needs the journal of this node");
+      auto feed = feeds_->open(reader_name(name_), publish_, [wake = wake_] { wake->wake(); });
+      if (!feed) return std::unexpected(feed.error());
+      feed_ = std::move(*feed);
+    } else subscription_ = std::make_unique<Subscription>(ns, SubscriptionOptions{.patterns = publish_, .paths = false},
                                                    [wake = wake_] { wake->wake(); });
     since_ = ns.clock().utc();
     reader_ = std::thread([this] { read(); });
@@ -68,6 +77,7 @@ class RecorderSink final : public Sink {
     stop_writer_.notify_all();
     writer_.join();
     subscription_.reset();
+    feed_.reset();
   }
 
   ConnectorStatus status() const override {
@@ -90,6 +100,7 @@ class RecorderSink final : public Sink {
   void read() {
     block_signals();
     prctl(PR_SET_NAME, "recorder");
+    if (feed_) return read_journal();
     Batch batch;
     while (!stopping_) {
       batch.clear();
@@ -99,6 +110,24 @@ class RecorderSink final : public Sink {
       if (more || stopping_) continue;
       pollfd wake{wake_->fd(), POLLIN, 0};
       poll(&wake, 1, -1);
+      wake_->drain();
+    }
+  }
+
+  void read_journal() {
+    FeedBatch batch;
+    while (!stopping_) {
+      const auto read = feed_->read(batch, kPull);
+      if (!read) log::error("the journal cannot be read", log::field("sink", name_), log::field("reason", read.error().message));
+      if (read && (!batch.entries.empty() || !batch.gaps.empty())) {
+        const UtcNanoseconds now = namespace_->clock().utc();
+        const std::lock_guard lock(mutex_);
+        tally_.take(batch, now);
+        feed_->acknowledge(batch.position);
+      }
+      if (stopping_ || (read && batch.more)) continue;
+      pollfd wake{wake_->fd(), POLLIN, 0};
+      poll(&wake, 1, read ? -1 : 1000);
       wake_->drain();
     }
   }
@@ -144,7 +173,9 @@ class RecorderSink final : public Sink {
   Namespace* namespace_ = nullptr;
   std::shared_ptr<const WakeFd> wake_ =
       std::make_shared<const WakeFd>();  // the waker may outlast the subscription a moment
+  Feeds* feeds_ = nullptr;
   std::unique_ptr<Subscription> subscription_;
+  std::unique_ptr<Feed> feed_;
   std::thread reader_, writer_;
   std::atomic<bool> stopping_ = false;
 
@@ -164,6 +195,7 @@ Options read_options(SettingsReader& settings) {
       settings.duration("every", std::chrono::seconds(1), std::chrono::milliseconds(10), std::chrono::hours(1));
   options.check = settings.choice("check", "time", {"time", "ramp"}) == "ramp" ? Check::ramp : Check::time;
   options.ages = settings.boolean("ages", false);
+  options.journalled = settings.choice("delivery", "latest", {"latest", "every"}) == "every";
   if (settings.has("type")) {
     const std::string name = settings.string("type", "Double");
     const auto type = parse_type(name);

@@ -58,6 +58,9 @@ std::string to_json(const Report& report) {
   json.field("pulls", totals.pulls);
   json.field("definitions", totals.definitions);
   json.field("removals", totals.removals);
+  json.field("missing", totals.missing);
+  json.field("repeated", totals.repeated);
+  json.field("gaps", totals.gaps);
   json.field("points", totals.points);
   json.field("wrong", totals.wrong);
   json.field("backwards", totals.backwards);

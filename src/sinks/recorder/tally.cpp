@@ -151,4 +151,30 @@ Ages Tally::ages(UtcNanoseconds now) const {
   return ages;
 }
 
+// Gaps have numbers of the same row; both come by position.
+void Tally::take(const FeedBatch& batch, UtcNanoseconds now) {
+  std::size_t gap = 0;
+  const auto number = [this](std::uint32_t stream, std::uint64_t sequence) {
+    if (stream >= streams_.size()) streams_.resize(stream + std::size_t{1});
+    std::uint64_t& last = streams_[stream];
+    if (sequence <= last) ++totals_.repeated;
+    else totals_.missing += sequence - last - 1;
+    last = std::max(last, sequence);
+  };
+  converted_.clear();
+  for (const FeedEntry& entry : batch.entries) {
+    for (; gap < batch.gaps.size() && batch.gaps[gap].position < entry.position; ++gap) number(batch.gaps[gap].stream, batch.gaps[gap].sequence);
+    number(entry.stream, entry.sequence);
+    Update update;
+    update.point = entry.point;
+    update.status = update.underlying = entry.status;
+    update.source_time = entry.source_time;
+    update.value = entry.value;
+    converted_.updates.push_back(std::move(update));
+  }
+  for (; gap < batch.gaps.size(); ++gap) number(batch.gaps[gap].stream, batch.gaps[gap].sequence);
+  totals_.gaps += batch.gaps.size();
+  take(converted_, now);
+}
+
 }  // namespace sallyport::recorder

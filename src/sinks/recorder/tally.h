@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "namespace/change.h"
+#include "namespace/feed.h"
 #include "sinks/recorder/histogram.h"
 
 namespace sallyport::recorder {
@@ -26,6 +27,8 @@ struct Totals {
   std::uint64_t wrong = 0;      // no ramp can have this value, another type, or not Good although nothing covers it
   std::uint64_t backwards = 0;  // value or source time lower than the point had before
   std::uint64_t not_good = 0;   // covered by an overlay
+  std::uint64_t missing = 0, repeated = 0;   // of the journal's numbers: only when it is read from there
+  std::uint64_t gaps = 0;
   std::uint64_t future = 0;     // source time later than now: clocks differ
   UtcNanoseconds first = 0, last = 0;  // when the first and last change was read
   UtcNanoseconds last_definition = 0;  // when the last definition was read
@@ -44,6 +47,8 @@ class Tally {
   Tally(Check check, Type type) : check_(check), type_(type) {}
 
   void take(const Batch& batch, UtcNanoseconds now);
+  // From the journal: each change has a number, one more than that before it.
+  void take(const FeedBatch& batch, UtcNanoseconds now);
   const Totals& totals() const { return totals_; }
   Ages ages(UtcNanoseconds now) const;  // goes through all points
 
@@ -64,6 +69,8 @@ class Tally {
   const Check check_;
   const Type type_;
   std::vector<Point> points_;  // by PointId
+  Batch converted_;
+  std::vector<std::uint64_t> streams_;  // the newest number of each
   Totals totals_;
 };
 
