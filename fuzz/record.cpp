@@ -1,6 +1,8 @@
 // Writes seeds for the fuzz targets: what two nodes say to each other in the situations of the session's tests, frame by
 // frame for the decoders and as a stream for the session, and the test vectors.
 //   fuzz_record REPOSITORY FOLDER
+#include <unistd.h>
+
 #include <boost/json.hpp>
 
 #include <cstdio>
@@ -11,6 +13,8 @@
 
 #include "base/log.h"
 #include "link/change_codec.h"
+#include "journal/segment.h"
+#include "link/lane.h"
 #include "link/test_pair.h"
 
 namespace sallyport::link {
@@ -134,6 +138,45 @@ struct Recorded {
   Bytes from_plant, from_dmz;
 };
 
+// A small segment, and each kind of record.
+void journal_records(Seeds& seeds) {
+  using namespace sallyport::journal;
+  seeds.name("journal");
+  const StreamRecord stream{0, "plant-1", 7, 41};
+  const PointRecord point{3, 0, "acme/a", {}};
+  const ChangeRecord change{0, 42, 3, true, 0x80050000, 1'700'000'000'000'000'000, Value::from(1.5)};
+  const ChangeRecord text{.stream = 0, .sequence = 43, .point = 3, .value = Value::text("on")};
+  const GapRecord gap{0, 44, {"plant-1", "line1", GapCause::source_down, 1, 2, 3, {"acme/**"}, "gone"}, {"sink/a"}};
+  BlockBuilder builder;
+  builder.begin(1);
+  const auto one = [&](RecordKind kind, const auto& record) {
+    Bytes body;
+    encode(body, record);
+    seeds.write("journal", static_cast<unsigned>(kind), body);
+    builder.add(kind, record);
+  };
+  one(RecordKind::stream, stream);
+  one(RecordKind::point, point);
+  one(RecordKind::change, change);
+  one(RecordKind::change, text);
+  one(RecordKind::gap, gap);
+  const Bytes block = builder.finish(5);
+  const fs::path folder = fs::temp_directory_path() / ("fuzz-record-" + std::to_string(::getpid()));
+  fs::create_directories(folder);
+  {
+    auto writer = SegmentWriter::create(folder.string(), {{1, 2}, 1, 5, 0});
+    if (writer && writer->append(block) && writer->append(block)) {
+      std::ifstream in(writer->path(), std::ios::binary);
+      const std::string bytes{std::istreambuf_iterator<char>(in), {}};
+      seeds.write("journal", 0, as_bytes(bytes));
+    }
+  }
+  fs::remove_all(folder);
+  Bytes held;
+  encode_journal_held(held, {{"plant-1", 7, 44}});
+  seeds.write("journal", 5, std::span(held).subspan(kFrameHeader));
+}
+
 void mirror(Seeds& seeds) {
   seeds.name("mirror");
   Recorded r(seeds);
@@ -218,7 +261,7 @@ int main(int count, char** arguments) {
   }
   log::set_level(log::Level::error);
   link::Seeds seeds(arguments[2]);
-  for (auto* scene : {link::mirror, link::cover, link::resume, link::repair}) scene(seeds);
+  for (auto* scene : {link::journal_records, link::mirror, link::cover, link::resume, link::repair}) scene(seeds);
   link::vectors(seeds, arguments[1]);
   return 0;
 }

@@ -15,6 +15,7 @@ local TYPES = {
   [1] = "hello", [2] = "route", [3] = "define", [4] = "remove", [5] = "changes", [6] = "position", [7] = "heartbeat",
   [8] = "hops", [9] = "ack", [10] = "close", [11] = "refresh", [12] = "stale_changes", [13] = "begin", [14] = "ask_digests",
   [15] = "route_digests", [16] = "bucket_digests", [17] = "ask_repair", [18] = "repaired", [19] = "renew",
+  [20] = "journal_held", [21] = "journal", [22] = "journal_ack",
 }
 local CLOSE_CODES = {
   [0] = "normal", [1] = "malformed", [2] = "version", [3] = "not_allowed", [4] = "timeout", [5] = "replaced", [6] = "limit",
@@ -78,6 +79,8 @@ local f = {
   echo = ProtoField.uint64("sallyport.heartbeat.echo", "Echo (ns, receiver's clock)"),
   held = ProtoField.uint64("sallyport.heartbeat.held", "Held (ns)"),
   utc = ProtoField.string("sallyport.heartbeat.utc", "UTC"),
+  stream = ProtoField.string("sallyport.journal.stream", "Stream"),
+  journal = ProtoField.string("sallyport.journal.record", "Record"),
   acknowledged = ProtoField.uint64("sallyport.ack.bytes", "Bytes received"),
   code = ProtoField.uint16("sallyport.close.code", "Code", base.DEC, CLOSE_CODES),
   text = ProtoField.string("sallyport.close.text", "Text"),
@@ -533,9 +536,61 @@ messages[17] = buckets
 messages[18] = buckets
 messages[19] = function() return "" end
 
+messages[20] = function(tree, r)
+  local count = r:count(4096)
+  for _ = 1, count do
+    local from = r.at
+    local name = r:text(LONGEST_NAME)
+    local epoch = r:number("<I8")
+    tree:add(f.stream, r:range(from), string.format("%s/%016x up to %u", name, epoch, r:varint()))
+  end
+  return count .. " streams"
+end
+
+-- What is behind the value of a change, and the metadata of a point, is not shown.
+local JOURNAL_RECORDS = { [1] = "stream", [2] = "point", [3] = "change", [4] = "gap" }
+messages[21] = function(tree, r)
+  local counts, first = {}, nil
+  while r.at < r.size do
+    local from = r.at
+    local kind = r:number("<B")
+    local size = r:varint()
+    local name = JOURNAL_RECORDS[kind] or fail("unknown kind of record")
+    local stop = r.at + size
+    if size < 0 or stop > r.size then fail("cut short") end
+    local text
+    if kind == 1 then
+      local id = r:varint()
+      text = string.format("stream %u is %s", id, r:text(LONGEST_NAME))
+    elseif kind == 2 then
+      local id, stream = r:varint(), r:varint()
+      text = string.format("point %u of stream %u is %s", id, stream, r:text(4096))
+    else
+      local stream, sequence = r:varint(), r:varint()
+      text = string.format("%s %u of stream %u", name, sequence, stream)
+      if kind == 3 then
+        text = text .. string.format(", point %u%s", r:varint(), r:number("<B") == 1 and ", it waited" or "")
+      end
+    end
+    if r.at > stop then fail("a record longer than it says") end
+    r:take(stop - r.at)
+    tree:add(f.journal, r:range(from), text)
+    counts[name] = (counts[name] or 0) + 1
+    first = first or text
+  end
+  return string.format("%u changes, %u gaps", counts.change or 0, counts.gap or 0)
+end
+
+messages[22] = function(tree, r)
+  local from = r.at
+  local records = r:varint()
+  tree:add(f.journal, r:range(from), records .. " records")
+  return records .. " records"
+end
+
 -- Frames ----------------------------------------------------------------------------------------------------------------
 
-local DATA = { [2] = true, [3] = true, [4] = true, [5] = true, [6] = true, [12] = true, [15] = true, [16] = true, [18] = true }
+local DATA = { [2] = true, [3] = true, [4] = true, [5] = true, [6] = true, [12] = true, [15] = true, [16] = true, [18] = true, [21] = true }
 
 -- Order is judged only on the first pass, when frames come in order, and kept for later ones.
 local function out_of_place(said, kind, key, visited)

@@ -130,6 +130,22 @@ Finding check_descriptors() {
   return {"limits", Verdict::ok, text, ""};
 }
 
+// Whether the disk has the room that the settings promise, before it is needed.
+Finding check_journal(const journal::JournalStatus& journal, const std::string& data_dir) {
+  constexpr std::uint64_t kMega = 1'000'000;
+  if (!journal.failure.empty()) return {"journal", Verdict::error, "cannot write: " + journal.failure, "make room or mend the disk; nothing is acknowledged until then"};
+  struct statvfs info{};
+  if (::statvfs(data_dir.c_str(), &info) != 0) return {"journal", Verdict::warning, data_dir + " cannot be looked at", "check the disk"};
+  const std::uint64_t free = std::uint64_t{info.f_bavail} * info.f_frsize;
+  const std::uint64_t wanted = journal.max_bytes - std::min(journal.max_bytes, journal.bytes);
+  std::string text = std::to_string(journal.bytes / kMega) + " MB kept of " + std::to_string(journal.max_bytes / kMega) + " MB allowed, " + std::to_string(free / kMega) + " MB free";
+  if (free < wanted) {
+    if (journal.bytes_per_second >= 1) text += "; full after " + std::to_string(static_cast<std::uint64_t>(static_cast<double>(free) / journal.bytes_per_second / 60)) + " minutes without a reader";
+    return {"journal", Verdict::warning, text, "the disk will be full before max_size is reached: make room, or lower max_size in [journal]"};
+  }
+  return {"journal", Verdict::ok, text, ""};
+}
+
 }  // namespace
 
 std::string_view to_string(Verdict verdict) {
@@ -163,6 +179,7 @@ Findings check_status(const NodeStatus& status) {
     if (link.state != link::LinkState::up) continue;
     findings.push_back({"link", Verdict::ok, link.name + " to " + link.peer + ": up, " + link.group, ""});
   }
+  if (status.journal) findings.push_back(check_journal(*status.journal, status.data_dir));
   for (const auto& hint : status.hints)
     findings.push_back({"status", Verdict::warning, hint, "see `sallyport status`"});
   return findings;

@@ -113,6 +113,13 @@ void SysPoints::update(const NodeStatus& status) {
   set_links(status.links);
   for (const auto& source : status.sources) set_connector("sources/" + source.name, source);
   for (const auto& sink : status.sinks) set_connector("sinks/" + sink.name, sink);
+  if (status.journal) {
+    set("journal/failure", Value::text(status.journal->failure));
+    set("journal/bytes", count(status.journal->bytes), "B");
+    set("journal/gaps", count(status.journal->gaps));
+    set("journal/dropped", count(status.journal->dropped));
+    for (const auto& reader : status.journal->readers) set("journal/readers/" + reader.name + "/behind", count(reader.behind));
+  }
   if (!changes_.empty()) publisher_.publish(changes_);
   changes_.clear();
   remove_unseen();

@@ -211,6 +211,55 @@ Described describe_journal_held(const std::vector<journal::Held>& held) {
   return out;
 }
 
+// One record, and the same bytes from what was understood.
+template <typename R>
+void record_again(Bytes& out, journal::RecordKind kind, const R& record) {
+  Bytes body;
+  journal::encode(body, record);
+  ByteWriter w(out);
+  w.number<std::uint8_t>(static_cast<std::uint8_t>(kind));
+  w.varint(body.size());
+  w.bytes(body);
+}
+
+json::object describe_record(const journal::Record& record, Bytes& again) {
+  using journal::RecordKind;
+  if (const auto* s = std::get_if<journal::StreamRecord>(&record)) {
+    record_again(again, RecordKind::stream, *s);
+    return {{"kind", "stream"}, {"id", s->id}, {"name", s->name}, {"epoch", opaque(s->epoch)}};
+  }
+  if (const auto* p = std::get_if<journal::PointRecord>(&record)) {
+    record_again(again, RecordKind::point, *p);
+    return {{"kind", "point"}, {"id", p->id}, {"stream", p->stream}, {"path", p->path}};
+  }
+  if (const auto* c = std::get_if<journal::ChangeRecord>(&record)) {
+    record_again(again, RecordKind::change, *c);
+    return {{"kind", "change"}, {"stream", c->stream}, {"sequence", c->sequence}, {"point", c->point}, {"backfill", c->backfill}, {"status", c->status},
+            {"time", c->source_time}, {"value", c->value.float64()}};
+  }
+  const auto& g = std::get<journal::GapRecord>(record);
+  record_again(again, RecordKind::gap, g);
+  return {{"kind", "gap"}, {"stream", g.stream}, {"sequence", g.sequence}, {"node", g.gap.node}, {"where", g.gap.where}, {"cause", to_string(g.gap.cause)},
+          {"start", g.gap.start}, {"end", g.gap.end}, {"lost", g.gap.lost}, {"match", strings(g.gap.match)}, {"detail", g.gap.detail}};
+}
+
+Result<Described> describe_journal(std::span<const std::byte> body) {
+  Described out;
+  json::array records;
+  ByteReader in(body);
+  std::optional<FrameWriter> frame(std::in_place, out.again, FrameType::journal);
+  while (in.ok() && in.remaining() > 0) {
+    const auto kind = in.number<std::uint8_t>();
+    const auto record = journal::decode(kind, in.bytes(static_cast<std::size_t>(in.varint())));
+    if (!record) return std::unexpected(record.error());
+    records.push_back(describe_record(*record, out.again));
+  }
+  if (!in.done()) return fail(ErrorCode::malformed, "a journal frame cut short");
+  frame.reset();   // its length is written now
+  out.fields["records"] = std::move(records);
+  return out;
+}
+
 }  // namespace
 
 Result<Described> describe(const Frame& frame) {
@@ -235,7 +284,7 @@ Result<Described> describe(const Frame& frame) {
     case FrameType::renew: return describe_renew(body);
     case FrameType::journal_held: return decode_journal_held(body).transform(describe_journal_held);
     case FrameType::journal_ack: return decode_journal_ack(body).transform([](std::uint64_t n) { return describe_number(FrameType::journal_ack, n); });
-    case FrameType::journal: return fail(ErrorCode::malformed, "needs a session");
+    case FrameType::journal: return describe_journal(body);
     case FrameType::ask_repair:
     case FrameType::repaired: return decode_route_buckets(body).transform([&](const RouteBuckets& b) { return describe_buckets(frame.type, b); });
   }

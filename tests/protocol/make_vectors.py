@@ -10,7 +10,8 @@ import struct
 MAGIC = 0x54524F50594C4C53
 TYPES = {"hello": 1, "route": 2, "define": 3, "remove": 4, "changes": 5, "position": 6, "heartbeat": 7, "hops": 8, "ack": 9,
          "close": 10, "refresh": 11, "stale_changes": 12, "begin": 13, "ask_digests": 14, "route_digests": 15,
-         "bucket_digests": 16, "ask_repair": 17, "repaired": 18, "renew": 19}
+         "bucket_digests": 16, "ask_repair": 17, "repaired": 18, "renew": 19,
+         "journal_held": 20, "journal": 21, "journal_ack": 22}
 SECOND = 1_000_000_000
 T0 = 1_700_000_000 * SECOND
 
@@ -83,6 +84,20 @@ vector("close, with a reason", "close", "both", {"code": 3, "text": "peer has th
        u16(3) + text("peer has this node's own name"))
 vector("close, shutting down", "close", "both", {"code": 0, "text": ""}, u16(0) + text(""))
 vector("renew", "renew", "listener", {}, b"")
+
+EPOCH = 0x18A0C0FFEE000001
+vector("journal_held, two streams", "journal_held", "listener",
+       {"streams": [{"name": "plant-1", "epoch": opaque(EPOCH), "sequence": 300}, {"name": "plant-2", "epoch": opaque(7), "sequence": 1}]},
+       varint(2) + text("plant-1") + u64(EPOCH) + varint(300) + text("plant-2") + u64(7) + varint(1))
+vector("journal_held, nothing", "journal_held", "listener", {"streams": []}, varint(0))
+vector("journal_ack", "journal_ack", "listener", {"records": 300}, varint(300))
+
+
+def journal_record(kind, body): return u8(kind) + varint(len(body)) + body
+def journal_stream(id_, name, epoch): return journal_record(1, varint(id_) + text(name) + u64(epoch) + varint(0))
+def journal_point(id_, stream, path, meta_): return journal_record(2, varint(id_) + varint(stream) + text(path) + meta_)
+def journal_change(stream, sequence, point, backfill, status, time, value_):
+    return journal_record(3, varint(stream) + varint(sequence) + varint(point) + u8(backfill) + varint(status) + i64(time) + value_)
 vector("refresh", "refresh", "receiver", {"route": 258}, u16(258))
 
 # --- Routes --------------------------------------------------------------------------------------------------------------
@@ -310,6 +325,20 @@ bad("type 0", "running", 0, b"")
 bad("unknown type", "running", 200, b"")
 bad("other frame before the hello", "greeting", "heartbeat", u64(1) + u64(0) + u64(0) + i64(0))
 bad("second hello", "running", "hello", hello_body())
+JOURNAL_META = meta(every=True, unit="bar")
+JOURNAL_VALUE = value(11, f64(1.5))
+vector("journal, a change and a gap", "journal", "dialler",
+       {"records": [{"kind": "stream", "id": 0, "name": "plant-1", "epoch": opaque(EPOCH)},
+                    {"kind": "point", "id": 3, "stream": 0, "path": "acme/a"},
+                    {"kind": "change", "stream": 0, "sequence": 300, "point": 3, "backfill": True, "status": 0x80050000, "time": T0,
+                     "value": 1.5},
+                    {"kind": "gap", "stream": 0, "sequence": 301, "node": "plant-1", "where": "line1", "cause": "source_down",
+                     "start": T0, "end": 0, "lost": 0, "match": ["acme/**"], "detail": "gone"}]},
+       journal_stream(0, "plant-1", EPOCH) + journal_point(3, 0, "acme/a", meta_bytes(JOURNAL_META)) +
+       journal_change(0, 300, 3, 1, 0x80050000, T0, value_bytes(JOURNAL_VALUE)) +
+       journal_record(4, varint(0) + varint(301) + text("plant-1") + text("line1") + u8(1) + i64(T0) + i64(0) + varint(0) +
+                      texts(["acme/**"]) + text("gone") + varint(0)))
+
 bad("hello: other magic", "greeting", "hello", hello_body(magic=1))
 bad("hello: cut short", "greeting", "hello", hello_body()[:-1])
 bad("hello: name that is not UTF-8", "greeting", "hello",
@@ -338,6 +367,10 @@ bad("ack: cut short", "running", "ack", u32(1))
 bad("close: cut short", "running", "close", u8(0))
 bad("close: text of 1025 bytes", "running", "close", u16(0) + text("x" * 1025))
 bad("renew: with a body", "running", "renew", u8(1))
+bad("journal_held: cut short", "running", "journal_held", varint(1) + text("plant-1"))
+bad("journal_held: 4097 streams", "running", "journal_held", varint(4097), 6)
+bad("journal_ack: of what was never sent", "running", "journal_ack", varint(1))
+bad("journal: not asked for", "receiving", "journal", b"", 3)
 bad("refresh: cut short", "running", "refresh", u8(1))
 bad("ask_digests: a byte too many", "running", "ask_digests", u16(1) + u8(1))
 bad("ask_repair: 127 bytes of buckets", "running", "ask_repair", u16(1) + b"\xff" * 127)

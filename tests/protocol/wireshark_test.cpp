@@ -85,7 +85,7 @@ const std::set<std::string> kNotSeenFromOutside = {
     "hello: version 0 with an oldest above it", "hello: version below its own oldest", "hello: another name than the certificate's",
     "begin: resumes what was never held", "begin: a second one", "define before begin", "changes before begin",
     "stale_changes before begin", "route_digests before begin", "ack: of what was never sent", "define: route never told",
-    "define: id beyond [limits] points"};
+    "define: id beyond [limits] points", "journal_ack: of what was never sent", "journal: not asked for"};
 
 TEST(Wireshark, ShowsEveryTestVectorAndMarksWhatIsMalformed) {
   std::ostringstream text;

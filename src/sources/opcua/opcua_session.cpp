@@ -384,6 +384,8 @@ Result<void> Session::step() {
   if (!worked) return worked;
   if (subscriptions_->take_gap()) {
     log::error("opcua: messages lost for good, all values are read again", log::field("source", name_));
+    const UtcNanoseconds to = out_.clock().utc();
+    out_.missed(GapCause::sequence, "", to - settings_.publishing_interval.count(), to, 0, "numbered messages of the server are missing");
     reread_due_ = true;
   }
   if (reread_due_ && now >= next_reread_) {
