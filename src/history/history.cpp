@@ -47,10 +47,10 @@ Result<void> History::start(Namespace& ns, Feeds* feeds) {
 
 void History::stop() {
   if (!thread_.joinable()) return;
+  reads_.stop();  // first: who closes a database last tidies up its write-ahead log
   stopping_ = true;
   wake_->wake();
   thread_.join();
-  reads_.stop();
   collector_.reset();
   set_state(ConnectorState::stopped, "");
 }

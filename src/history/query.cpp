@@ -103,7 +103,6 @@ Result<void> check(Reading& r) {
   if (query.texts.size() > kMaxPatterns || (query.one && query.texts.size() > 1)) return invalid("too many patterns; use fewer, wider ones");
   auto patterns = Patterns::parse(query.texts);
   if (!patterns) return within("match", patterns.error());
-  if (patterns->empty()) return invalid("match: only exclusions; say what to include too");
   query.match = *std::move(patterns);
   if (!query.at.empty()) {
     if (query.aggregate || r.has_from || r.has_to) return invalid("at asks for the values at that time; leave out from, to and aggregate");

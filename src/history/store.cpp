@@ -1,7 +1,9 @@
 #include "history/store.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -28,6 +30,9 @@ std::string joined(const std::vector<std::string>& texts) {
 }  // namespace
 
 Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
+  // For the node's user only; what SQLite puts beside it gets the same mode.
+  const int file = ::open(options.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (file >= 0) ::close(file);
   auto database = Database::open(options.path, Database::Mode::write);
   if (!database) return std::unexpected(database.error());
   std::unique_ptr<Store> store(new Store);

@@ -61,6 +61,9 @@ struct HttpResponse {
   // Instead of all else: called once per turn of the loop until it returns the response. For what takes too long for
   // one.
   std::function<std::optional<HttpResponse>()> work;
+  // Instead of all else: called once, with what takes the response when another thread has it. That may be called on any
+  // thread, also when the connection is long gone.
+  std::function<void(std::function<void(HttpResponse)> done)> later;
   bool compress = true;  // when the client accepts gzip; never for event streams
 
   static HttpResponse json(std::string body, int status = 200);

@@ -164,12 +164,26 @@ void HttpSession::work_on() {
   });
 }
 
+void HttpSession::wait_for(const std::function<void(std::function<void(HttpResponse)>)>& later) {
+  later([&loop = hub_->loop, weak = weak_from_this()](HttpResponse response) {
+    auto made = std::make_shared<HttpResponse>(std::move(response));
+    loop.post([weak, made] {
+      if (const auto self = weak.lock(); self && self->phase_ == Phase::responding) self->respond(std::move(*made));
+    });
+  });
+}
+
 void HttpSession::respond(HttpResponse response) {
   phase_ = Phase::responding;
   if (response.work) {
     deadline_ = MonotonicTime::max();
     work_ = std::move(response.work);
     work_on();
+    return;
+  }
+  if (response.later) {
+    deadline_ = MonotonicTime::max();
+    wait_for(response.later);
     return;
   }
   const auto kind = static_cast<std::size_t>(response.status / 100);

@@ -38,6 +38,7 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession> {
   void on_head();
   void respond(HttpResponse response);
   void work_on();
+  void wait_for(const std::function<void(std::function<void(HttpResponse)>)>& later);
   void begin_producer(HttpResponse& response);
   void fill();
   void append_piece(std::string_view piece, bool last);

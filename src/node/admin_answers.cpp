@@ -6,6 +6,7 @@
 
 #include "base/json_writer.h"
 #include "namespace/point_json.h"
+#include "node/admin_history.h"
 #include "node/point_lines.h"
 #include "node/suggest.h"
 
@@ -15,6 +16,7 @@ namespace {
 constexpr std::size_t kPointsPerPiece = 256;
 constexpr std::size_t kLookPerPiece = 16'384;  // places of the table looked at in one turn
 constexpr std::size_t kMaxPatterns = 1000;
+constexpr std::size_t kMaxQuery = 2000;
 constexpr std::size_t kMaxBrowse = 10'000;
 constexpr std::size_t kMaxSimilar = 3;
 
@@ -22,6 +24,7 @@ struct Request {
   std::string command;
   std::string path;
   std::vector<std::string> patterns;
+  history::Parameters query;  // of "history"
 };
 
 Result<std::string> string_of(const boost::json::value& value, std::string_view key) {
@@ -44,6 +47,20 @@ Result<std::vector<std::string>> strings_of(const boost::json::value& value, std
   return texts;
 }
 
+// [["match", "acme/**"], ["from", "-1h"]]
+Result<history::Parameters> pairs_of(const boost::json::value& value, std::string_view key) {
+  const auto wrong = [&] { return fail(ErrorCode::invalid, "'" + std::string(key) + "' must be an array of pairs of strings"); };
+  const auto* array = value.if_array();
+  if (!array || array->size() > kMaxQuery) return wrong();
+  history::Parameters pairs;
+  for (const auto& entry : *array) {
+    auto pair = strings_of(entry, key);
+    if (!pair || pair->size() != 2) return wrong();
+    pairs.emplace_back(std::move((*pair)[0]), std::move((*pair)[1]));
+  }
+  return pairs;
+}
+
 Result<Request> parse_request(std::string_view line) {
   boost::system::error_code error;
   boost::json::parse_options options;
@@ -60,6 +77,10 @@ Result<Request> parse_request(std::string_view line) {
       auto texts = strings_of(value, key);
       if (!texts) return std::unexpected(texts.error());
       request.patterns = *std::move(texts);
+    } else if (key == "query") {
+      auto pairs = pairs_of(value, key);
+      if (!pairs) return std::unexpected(pairs.error());
+      request.query = *std::move(pairs);
     } else {
       return fail(ErrorCode::invalid, "unknown key '" + std::string(key) + "'");
     }
@@ -249,8 +270,9 @@ Result<std::unique_ptr<AdminAnswer>> answer_admin(const AdminContext& context, s
   if (command == "read" || command == "digest" || command == "watch") {
     return answer_points(context, *std::move(request), std::move(waker));
   }
+  if (command == "history") return answer_history(context, request->query, std::move(waker));
   return fail(ErrorCode::invalid,
-              "unknown command '" + command + "'; known: status, doctor, gaps, browse, read, digest, watch");
+              "unknown command '" + command + "'; known: status, doctor, gaps, browse, read, digest, watch, history");
 }
 
 std::string admin_error_line(const Error& error) {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "history/reads.h"
 #include "namespace/namespace.h"
 
 namespace sallyport::node {
@@ -33,6 +34,7 @@ struct AdminContext {
   std::function<std::string()> status;
   std::function<std::string()> doctor;
   std::function<std::string()> gaps{};
+  history::Reads* history = nullptr;  // null on a node that keeps none
 };
 
 // One request line, without its newline. `waker` may be called from any thread as long as the answer lives.

@@ -314,6 +314,30 @@ void read_journal(Reading& r, SettingsReader& root) {
   if (reader.choice("at_limit", "drop_oldest", {"drop_oldest", "stop"}) == "stop") journal.at_limit = journal::AtLimit::stop;
 }
 
+constexpr std::uint64_t kLeastHistory = 1u << 20;
+
+void read_history(Reading& r, SettingsReader& root) {
+  const auto table = root.table("history");
+  if (!table) return;
+  SettingsReader reader(*table, r.problems);
+  HistoryConfig& history = r.config.history.emplace();
+  history::HistoryOptions& options = history.options;
+  history.text = table->text();
+  history.place = table->place();
+  options.node = r.config.name;
+  options.match = read_patterns(reader, "match", options.texts);
+  if (options.texts.empty()) reader.problem("match", "[history] keeps nothing; add match = [\"…/**\"]");
+  options.path = reader.file("path");
+  if (options.path.empty() && !r.config.data_dir.empty()) options.path = r.config.data_dir + "/history.db";
+  options.max_age = reader.duration("max_age", options.max_age, std::chrono::seconds(1), std::chrono::hours(24 * 36525));
+  options.max_size = reader.size_bytes("max_size", 0, kLeastHistory, 1ull << 50);
+  options.commit = reader.duration("commit", options.commit, milliseconds(10), std::chrono::hours(1));
+  options.sync_each = reader.choice("fsync", "batch", {"batch", "os"}) == "batch";
+  options.tidy = std::clamp<Duration>(options.max_age / 100, milliseconds(100), options.tidy);
+  const auto clash = std::ranges::find_if(r.config.sinks, [](const SinkConfig& sink) { return sink.common.name == history::kReaderName; });
+  if (clash != r.config.sinks.end()) reader.problem("", "a sink is named 'history' too, so that status could not tell them apart; rename the sink");
+}
+
 void read_deliveries(Reading& r, SettingsReader& root) {
   std::vector<DeliveryRule> rules;
   for (const Settings& table : root.tables("delivery")) {
@@ -385,6 +409,7 @@ void read_all(Reading& r, const Settings& file) {
   read_deliveries(r, root);
   read_connectors(r, root, "source", r.types.sources, read_source);
   read_connectors(r, root, "sink", r.types.sinks, read_sink);
+  read_history(r, root);
 }
 
 void sort_by_line(Problems& problems) {

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/settings.h"
+#include "history/history.h"
 #include "journal/journal.h"
 #include "link/link.h"
 #include "namespace/delivery.h"
@@ -55,6 +56,12 @@ struct JournalConfig {
 
 inline constexpr int kMaxThreads = 64;
 
+struct HistoryConfig {
+  history::HistoryOptions options;
+  std::string text;                // canonical text of the table: equal text means nothing to restart
+  Place place;
+};
+
 struct Config {
   std::string file;
   std::string name;
@@ -73,6 +80,7 @@ struct Config {
   std::vector<std::string> delivery;  // the patterns of [[delivery]], for "matches nothing"
   std::vector<std::string> every;     // those with mode = "every"
   JournalConfig journal;
+  std::optional<HistoryConfig> history;
   NamespaceLimits limits;
   log::Level log_level = log::Level::info;
 };

@@ -401,5 +401,30 @@ TEST_F(NodeConfig, ALinkThatCarriesNothingIsAWarning) {
   EXPECT_TRUE(problems_[0].message.contains("carries nothing"));
 }
 
+TEST_F(NodeConfig, ReadsTheHistory) {
+  const std::string node = "[node]\nname = \"plant-1\"\ndata_dir = \"data\"\n";
+  const Config plain = read(node + "[history]\nmatch = [\"acme/**\"]\n");
+  EXPECT_EQ(all_problems(), "");
+  ASSERT_TRUE(plain.history);
+  EXPECT_EQ(plain.history->options.path, plain.data_dir + "/history.db");
+  EXPECT_EQ(plain.history->options.max_age, std::chrono::hours(24 * 365));
+  EXPECT_EQ(plain.history->options.commit, std::chrono::seconds(1));
+  EXPECT_TRUE(plain.history->options.sync_each);
+  EXPECT_FALSE(read(node).history);
+
+  const Config full = read(node + "[history]\nmatch = [\"acme/**\", \"!acme/x\"]\npath = \"h.db\"\nmax_age = \"30d\"\nmax_size = \"5GiB\"\ncommit = \"5s\"\nfsync = \"os\"\n");
+  EXPECT_EQ(all_problems(), "");
+  EXPECT_TRUE(full.history->options.path.ends_with("/h.db"));
+  EXPECT_EQ(full.history->options.max_size, 5ull << 30);
+  EXPECT_FALSE(full.history->options.sync_each);
+
+  read(node + "[history]\nmatch = []\nmax_size = \"1KiB\"\nfsync = \"never\"\ncomit = \"1s\"\n");
+  for (const char* part : {"keeps nothing; add match", "max_size", "fsync", "did you mean 'commit'?"}) {
+    EXPECT_NE(all_problems().find(part), std::string::npos) << part << "\n" << all_problems();
+  }
+  read(node + "[history]\nmatch = [\"**\"]\n[[sink.file]]\nname = \"history\"\npath = \"x\"\npublish = [\"**\"]\n");
+  EXPECT_NE(all_problems().find("rename the sink"), std::string::npos) << all_problems();
+}
+
 }  // namespace
 }  // namespace sallyport::node

@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "history/reads.h"
 #include "node/status.h"
 #include "sinks/http/node_view.h"
 
@@ -18,10 +19,14 @@ class HttpView final : public http::NodeView {
   std::string gaps_json() override { return gaps_(); }
   void metrics(http::MetricsText& out) override;
   bool ready(std::string& why) override;
+  history::Reads* history() override { return history_; }
+  // Before anyone asks; outlives this.
+  void use_history(history::Reads& reads) { history_ = &reads; }
 
  private:
   std::function<NodeStatus()> status_;
   std::function<std::string()> gaps_;
+  history::Reads* history_ = nullptr;
 };
 
 }  // namespace sallyport::node

@@ -43,6 +43,7 @@ std::vector<std::string> journal_readers(const Config& config) {
   for (const auto& sink : config.sinks) {
     if (sink.sink->durable()) names.push_back(reader_name(sink.common.name));
   }
+  if (config.history) names.emplace_back(history::kReaderName);
   return names;
 }
 
@@ -68,6 +69,7 @@ struct Node::Impl {
   }
 
   Result<void> open_journal();
+  Result<void> open_history();
   Result<void> open_doors();
   Result<void> start_all();
   void start_timers();
@@ -99,6 +101,7 @@ struct Node::Impl {
   std::vector<std::unique_ptr<net::LoopThread>> link_threads;  // share the links with the data loop; run longer than it does
   std::unique_ptr<journal::Journal> journal;  // null when it is switched off
   std::unique_ptr<journal::EveryRecorder> every;
+  std::unique_ptr<history::History> history;  // null without [history]
   Running running;
   std::unique_ptr<link::Links> links;  // null in a node without any
   HttpView view{[this] { return status(Counting::cached); }, [this] { return gaps_json(journal ? journal->recent_gaps() : std::vector<Gap>{}); }};
@@ -135,6 +138,15 @@ Result<void> Node::Impl::open_journal() {
   return {};
 }
 
+// Before the sources: it sees everything that they bring.
+Result<void> Node::Impl::open_history() {
+  if (!config.history) return {};
+  history = std::make_unique<history::History>(config.history->options, clock);
+  if (auto started_history = history->start(ns, journal.get()); !started_history) return at(config.history->place, started_history.error());
+  view.use_history(history->reads());
+  return {};
+}
+
 Result<void> Node::Impl::open_doors() {
   if (config.identity) {
     certificate = config.identity->certificate();
@@ -158,7 +170,8 @@ Result<void> Node::Impl::open_doors() {
   auto server = AdminServer::start(
       service.loop(), dir.path(),
       {ns, [this] { return status_json(status(Counting::fresh)); }, [this] { return findings_json(findings()); },
-       [this] { return gaps_json(journal ? journal->recent_gaps() : std::vector<Gap>{}); }});
+       [this] { return gaps_json(journal ? journal->recent_gaps() : std::vector<Gap>{}); },
+       history ? &history->reads() : nullptr});
   if (!server) return std::unexpected(server.error());
   admin = *std::move(server);
   return {};
@@ -166,6 +179,7 @@ Result<void> Node::Impl::open_doors() {
 
 Result<void> Node::Impl::start_all() {
   if (auto opened = open_journal(); !opened) return opened;
+  if (auto opened = open_history(); !opened) return opened;
   if (auto opened = open_doors(); !opened) return opened;
   patterns.reset(config);
   if (auto started_all = running.start(std::move(config.sources), std::move(config.sinks)); !started_all)
@@ -265,6 +279,7 @@ NodeStatus Node::Impl::status(Counting counting) const {
   status.loops = loop_status(status.links);
   status.sources = running.sources();
   status.sinks = running.sinks();
+  if (history) status.sinks.push_back({history::kReaderName, "sqlite", {}, history->status()});
   if (journal) status.journal = journal->status();
   if (http) status.http = http->url();
   {
@@ -299,6 +314,9 @@ void Node::Impl::take_over(Config& fresh, std::string& unchanged) {
   differs(fresh.listen_websocket != config.listen_websocket, "[listen] websocket");
   differs(fresh.http.has_value() != config.http.has_value(), "[http]");
   differs(fresh.journal != config.journal, "[journal]");
+  const auto text_of = [](const Config& of) { return of.history ? of.history->text : std::string(); };
+  differs(text_of(fresh) != text_of(config), "[history]");
+  if (!fresh.history && config.history) fresh.history = config.history;  // goes on, so that the journal keeps for it
   differs(fresh.identity && !links, "[identity], which this node had not");
   log::set_level(fresh.log_level);
   config.log_level = fresh.log_level;
@@ -338,6 +356,7 @@ void Node::Impl::stop() {
     if (links) links->stop();
   });
   running.stop_sinks();  // after they have said that nothing is good any more
+  if (history) history->stop();
   if (links && complete) save_mirror(dir.path(), ns, *links);
   data.run([&] { links.reset(); });
   data.stop();

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "namespace/point_json.h"
+#include "sinks/http/history_answer.h"
 #include "sinks/http/points_list.h"
 #include "sinks/http/points_query.h"
 #include "sinks/http/process_metrics.h"
@@ -229,6 +230,7 @@ net::HttpRouter make_router(net::Loop& loop, Namespace& ns, NodeView& view, cons
   router.add(get("/api/v1/points/{path...}", {}, [c](const HttpRequest& r) { return one_point(c, r); }));
   router.add(get("/api/v1/browse", {{"path"}}, [c](const HttpRequest& r) { return browse(c, r); }));
   router.add(get("/api/v1/stream", {{"match", true}}, [c](const HttpRequest& r) { return stream(c, r); }));
+  router.add(get("/api/v1/history", history_parameters(), [c](const HttpRequest& r) { return history_answer(c->view, c->ns.clock().utc(), r); }));
   router.add(get("/api/v1/links", {}, [c](const HttpRequest&) { return HttpResponse::json(c->view.links_json()); }));
   router.add(get("/api/v1/gaps", {}, [c](const HttpRequest&) { return HttpResponse::json(c->view.gaps_json()); }));
   router.add(get("/api/v1/status", {}, [c](const HttpRequest&) { return HttpResponse::json(c->view.status_json()); }));

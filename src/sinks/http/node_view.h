@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "history/reads.h"
 #include "sinks/http/metrics_text.h"
 
 namespace sallyport::http {
@@ -18,6 +19,8 @@ class NodeView {
   virtual void metrics(MetricsText& out) = 0;
   // Whether the node does what its settings ask for; otherwise `why` says what is missing.
   virtual bool ready(std::string& why) = 0;
+  // Null on a node that keeps none.
+  virtual history::Reads* history() { return nullptr; }
 };
 
 }  // namespace sallyport::http
