@@ -46,7 +46,9 @@ void append_gap(std::string& out, const Statement& gap) {
   json.field("cause", gap.text(2));
   json.field("node", gap.text(3));
   json.field("where", gap.text(4));
-  json.field("lost", static_cast<std::uint64_t>(gap.integer(5)));
+  json.key("lost");
+  if (gap.integer(5) == 0) json.null();
+  else json.unsigned_integer(static_cast<std::uint64_t>(gap.integer(5)));
   json.key("match");
   json.begin_array();
   for (std::string_view rest = gap.text(6); !rest.empty();) {
