@@ -413,6 +413,29 @@ TEST_F(JournalTest, WaitsWhileTheDiskIsFullAndLosesNothing) {
   EXPECT_EQ(read_all(*journal).entries.size(), 1000u);
 }
 
+TEST_F(JournalTest, DoesNotMindAClockThatWentBack) {
+  options.own = {"acme/**"};
+  ManualClock turned;
+  {
+    auto journal = Journal::open(options, turned);
+    ASSERT_TRUE(journal);
+    (*journal)->set_readers({"sink/a"});
+    put(**journal, "acme/a", 0, 10);
+    until_durable(**journal);
+  }
+  turned.set_utc_offset(1'600'000'000'000'000'000);   // three years earlier
+  auto journal = Journal::open(options, turned);
+  ASSERT_TRUE(journal);
+  (*journal)->set_readers({"sink/a"});
+  put(**journal, "acme/a", 10, 10);
+  until_durable(**journal);
+  const All all = read_all(**journal);
+  ASSERT_EQ(all.entries.size(), 20u);
+  EXPECT_NE(all.entries.front().stream, all.entries.back().stream);
+  ASSERT_EQ(all.gaps.size(), 1u);
+  EXPECT_LE(all.gaps[0].gap.start, all.gaps[0].gap.end);
+}
+
 TEST_F(JournalTest, SaysWhichFolderItCannotUse) {
   std::ofstream(folder + "/file") << "x";
   options.folder = folder + "/file";
