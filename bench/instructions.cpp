@@ -55,6 +55,16 @@ constexpr Named kPaths[] = {
        const Digest path;
        repeat(path, rounds);
      }},
+    {"journal-write",
+     [](int rounds) {
+       JournalWrite path;
+       repeat(path, rounds);
+     }},
+    {"journal-read",
+     [](int rounds) {
+       JournalRead path;
+       repeat(path, rounds);
+     }},
     {"match",
      [](int rounds) {
        const Match path;

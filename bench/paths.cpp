@@ -84,4 +84,23 @@ Match::Match()
     : patterns_(Patterns::parse({"acme/berlin/line1/**", "acme/*/line2/*/temperature", "acme/berlin/**/speed"})
                     .value_or(Patterns())) {}
 
+namespace {
+
+std::vector<journal::ChangeRecord> journal_changes() {
+  std::vector<journal::ChangeRecord> changes(kBatch);
+  for (std::size_t i = 0; i < kBatch; ++i) {
+    changes[i] = {.stream = 0, .sequence = 1'000'000 + i, .point = static_cast<std::uint32_t>(3 * i), .source_time = 1'700'000'000'000'000'000 + static_cast<std::int64_t>(i),
+                  .value = Value::from(static_cast<double>(i))};
+  }
+  return changes;
+}
+
+}  // namespace
+
+JournalWrite::JournalWrite() : changes_(journal_changes()) {}
+
+JournalRead::JournalRead() {
+  for (const auto& change : journal_changes()) journal::encode(bodies_.emplace_back(), change);
+}
+
 }  // namespace sallyport::bench

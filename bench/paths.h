@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/json_writer.h"
+#include "journal/segment.h"
 #include "link/change_codec.h"
 #include "link/session.h"
 #include "namespace/point_json.h"
@@ -110,6 +111,38 @@ class Digest {
 
  private:
   std::vector<Slot> slots_;
+};
+
+// Changes of `every` points as a block of the journal, checksums included.
+class JournalWrite {
+ public:
+  JournalWrite();
+  const Bytes& round() {
+    builder_.begin(1, std::move(block_));
+    for (const auto& change : changes_) builder_.add(journal::RecordKind::change, change);
+    block_ = builder_.finish(0);
+    return block_;
+  }
+
+ private:
+  std::vector<journal::ChangeRecord> changes_;
+  journal::BlockBuilder builder_;
+  Bytes block_;
+};
+
+// And back; what is read from a file, its block's checksum and the page cache are in `sallyport bench journal`.
+class JournalRead {
+ public:
+  JournalRead();
+  bool round() {
+    journal::ChangeRecord change;
+    std::size_t read = 0;
+    for (const Bytes& body : bodies_) read += journal::decode(body, change);
+    return read == kBatch;
+  }
+
+ private:
+  std::vector<Bytes> bodies_;
 };
 
 // Points as JSON, as HTTP, MQTT and files show them.

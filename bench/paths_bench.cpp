@@ -53,6 +53,22 @@ void encode(benchmark::State& state) {
 }
 BENCHMARK(encode)->Arg(1)->Arg(3)->Arg(1000);
 
+void journal_write(benchmark::State& state) {
+  JournalWrite path;
+  for (auto _ : state) benchmark::DoNotOptimize(path.round().data());
+  items(state);
+}
+BENCHMARK(journal_write);
+
+void journal_read(benchmark::State& state) {
+  JournalRead path;
+  for (auto _ : state) {
+    if (!path.round()) state.SkipWithError("not all were decoded");
+  }
+  items(state);
+}
+BENCHMARK(journal_read);
+
 void decode(benchmark::State& state) {
   Decode path(static_cast<std::size_t>(state.range(0)));
   for (auto _ : state) {
