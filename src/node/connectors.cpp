@@ -2,6 +2,7 @@
 #include "node/connectors.h"
 
 #include "sinks/file/file_sink.h"
+#include "sinks/kafka/kafka_sink.h"
 #include "sinks/mqtt/mqtt_sink.h"
 #include "sinks/nats/nats_sink.h"
 #include "sinks/recorder/recorder_sink.h"
@@ -20,6 +21,7 @@ ConnectorTypes connector_types() {
       .sinks =
           {
               file::sink_type(),
+              kafka::sink_type(),
               mqtt::sink_type(),
               nats::sink_type(),
               recorder::sink_type(),

@@ -116,6 +116,25 @@ TEST(Samples, OfEachConnectorAreAcceptedByCheck) {
   EXPECT_GE(samples, 5);
 }
 
+TEST(Documents, SettingsForEventStreamsAreAcceptedByCheck) {
+  const TempFolder folder;
+  Pki pki(folder.path() + "/pki");
+  pki.issue("sample-1");
+  folder.write("secrets/event-hubs", "Endpoint=sb://x\n");
+  int tables = 0;
+  for (const char* page : {"event-hubs.md", "scale.md"}) {
+    for (const Block& block : code_blocks(kRoot / "docs" / page)) {
+      if (block.language != "toml") continue;
+      ++tables;
+      const std::string file = folder.write("node.toml", "[node]\nname = \"sample-1\"\ndata_dir = \"" + folder.path() + "/data\"\n" +
+                                                             pki.identity_of("sample-1") + block.text);
+      const Finished finished = run({sallyport_program(), "check", "-c", file});
+      EXPECT_EQ(finished.code, 0) << page << "\n" << block.text << finished.output << finished.error;
+    }
+  }
+  EXPECT_GE(tables, 4);
+}
+
 // --- What the service unit relies on -----------------------------------------------------------------------------------
 
 // systemd's end of sd_notify.

@@ -2,7 +2,7 @@
 
 #include <format>
 
-#include "base/json_writer.h"
+#include "namespace/gap_json.h"
 #include "namespace/point_json.h"
 
 namespace sallyport::stream {
@@ -64,25 +64,15 @@ Message make_message(const FeedGap& gap, const Collector& collector) {
   return message;
 }
 
-void append_gap_json(std::string& out, const Gap& gap) {
-  JsonWriter json(out);
-  json.begin_object();
-  json.field("node", gap.node);
-  json.field("where", gap.where);
-  json.field("cause", to_string(gap.cause));
-  json.field("start", format_utc(gap.start));
-  json.key("end");
-  if (gap.end == 0) json.null();
-  else json.string(format_utc(gap.end));
-  json.key("lost");
-  if (gap.lost == 0) json.null();
-  else json.unsigned_integer(gap.lost);
-  json.key("match");
-  json.begin_array();
-  for (const std::string& pattern : gap.match) json.string(pattern);
-  json.end_array();
-  json.field("detail", gap.detail);
-  json.end_object();
+Result<void> read_messages(Collector& collector, Rows& rows, std::size_t max, const std::function<void(Message&&)>& take) {
+  if (auto ok = collector.pull(rows, max); !ok) return within("journal", ok.error());
+  auto gap = rows.gaps.begin();
+  for (const Row& row : rows.rows) {
+    while (row.every && gap != rows.gaps.end() && gap->position < row.position) take(make_message(*gap++, collector));
+    take(make_message(row, collector));
+  }
+  while (gap != rows.gaps.end()) take(make_message(*gap++, collector));
+  return {};
 }
 
 }  // namespace sallyport::stream

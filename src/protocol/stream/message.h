@@ -2,6 +2,7 @@
 // it. Shared by the sinks; knows no wire format.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +46,7 @@ struct Message {
 
 Message make_message(const Row& row, const Collector& collector);
 Message make_message(const FeedGap& gap, const Collector& collector);
-void append_gap_json(std::string& out, const Gap& gap);
+// What comes next, at most about 2 × max, gaps among the changes by position. `rows` is the caller's to be reused.
+Result<void> read_messages(Collector& collector, Rows& rows, std::size_t max, const std::function<void(Message&&)>& take);
 
 }  // namespace sallyport::stream

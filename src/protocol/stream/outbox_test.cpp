@@ -75,11 +75,11 @@ TEST_F(OutboxTest, AfterABreakSendsAgainWhatIsNotThere) {
 TEST(StreamTail, IsCompleteOnceItReachesBackToWhatWasAcknowledged) {
   Tail tail("aa");
   EXPECT_FALSE(tail.complete());
-  EXPECT_TRUE(tail.note({.journal = "aa", .position = "100", .stored = "90"}));
+  EXPECT_EQ(tail.note({.journal = "aa", .position = "100", .stored = "90"}), 100u);
   EXPECT_FALSE(tail.complete());
-  EXPECT_FALSE(tail.note({.journal = "bb", .position = "80", .stored = "80", .stream = "other/1", .sequence = "7"}));
+  EXPECT_EQ(tail.note({.journal = "bb", .position = "80", .stored = "80", .stream = "other/1", .sequence = "7"}), 0u);
   EXPECT_FALSE(tail.complete());
-  EXPECT_TRUE(tail.note({.journal = "aa", .position = "90", .stored = "70"}));
+  EXPECT_EQ(tail.note({.journal = "aa", .position = "90", .stored = "70"}), 90u);
   EXPECT_TRUE(tail.complete());
   EXPECT_TRUE(tail.has(at(90)));
   EXPECT_TRUE(tail.has(at(12)));
@@ -99,7 +99,7 @@ TEST(StreamTail, WhatAnotherJournalWroteIsKnownByItsSequence) {
 TEST(StreamTail, MalformedLabelsSayNothing) {
   Tail tail("aa");
   for (const char* text : {"", "x", "-1", "1x", "99999999999999999999999"}) {
-    EXPECT_FALSE(tail.note({.journal = "aa", .position = text, .stored = text, .stream = "s", .sequence = text})) << text;
+    EXPECT_EQ(tail.note({.journal = "aa", .position = text, .stored = text, .stream = "s", .sequence = text}), 0u) << text;
   }
   EXPECT_FALSE(tail.complete());
   EXPECT_FALSE(tail.has(at(1)));

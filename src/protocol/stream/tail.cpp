@@ -16,20 +16,20 @@ std::uint64_t number_of(std::string_view text) {
 
 }  // namespace
 
-bool Tail::note(const Labels& labels) {
+Position Tail::note(const Labels& labels) {
   if (!journal_.empty() && labels.journal == journal_) {
     const Position position = number_of(labels.position);
-    if (position == 0) return false;
+    if (position == 0) return 0;
     positions_.insert(position);
     oldest_ = oldest_ == 0 ? position : std::min(oldest_, position);
     stored_to_ = std::max(stored_to_, number_of(labels.stored));
-    return true;
+    return position;
   }
   if (const std::uint64_t sequence = number_of(labels.sequence); sequence != 0 && !labels.stream.empty()) {
     std::uint64_t& highest = others_[std::string(labels.stream)];
     highest = std::max(highest, sequence);
   }
-  return false;
+  return 0;
 }
 
 bool Tail::has(const Message& message) const {

@@ -25,10 +25,11 @@ class Tail {
   struct Labels {
     std::string_view journal{}, position{}, stored{}, stream{}, sequence{};
   };
-  // Whether it is one of this journal's.
-  bool note(const Labels& labels);
+  // Its position when it is one of this journal's, else 0.
+  Position note(const Labels& labels);
   // One of this journal's has been seen behind which everything is known to be there: no need to look further back.
   bool complete() const { return oldest_ != 0 && oldest_ <= stored_to_; }
+  Position stored_to() const { return stored_to_; }
   bool has(const Message& message) const;
   std::size_t size() const { return positions_.size(); }
 

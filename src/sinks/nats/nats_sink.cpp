@@ -54,8 +54,7 @@ class NatsSink final : public Sink {
   std::string serve(Session& session);
   std::string turn(Session& session);
   Result<void> read();
-  void add(Row& row);
-  void add(const FeedGap& gap);
+  void add(stream::Message&& message);
   Result<void> send(Session& session);
   std::string take_answers(Session& session);
   void publish_plain(Session& session, const stream::Message& message);
@@ -204,32 +203,20 @@ void NatsSink::pause(Duration time) const {
 // --- Reading ---------------------------------------------------------------------------------------------------------
 
 Result<void> NatsSink::read() {
-  if (auto ok = collector_->pull(rows_, std::min(kPull, outbox_.room() / 2)); !ok) return within("journal", ok.error());
+  const auto take = [this](stream::Message&& message) { add(std::move(message)); };
+  if (auto ok = stream::read_messages(*collector_, rows_, std::min(kPull, outbox_.room() / 2), take); !ok) return ok;
   read_again_ = rows_.more;
-  // Both are by position, and so are the messages to be.
-  auto gap = rows_.gaps.begin();
-  for (Row& row : rows_.rows) {
-    while (row.every && gap != rows_.gaps.end() && gap->position < row.position) add(*gap++);
-    add(row);
-  }
-  while (gap != rows_.gaps.end()) add(*gap++);
   outbox_.read_to(rows_.position);
   return {};
 }
 
-void NatsSink::add(Row& row) {
-  stream::Message message = stream::make_message(row, *collector_);
-  if (!row.every && !options_.latest_in_stream) {
+void NatsSink::add(stream::Message&& message) {
+  const bool kept = message.position != 0;
+  if (!kept && !options_.latest_in_stream) {
     plain_.push_back(std::move(message));
     return;
   }
-  if (!row.every) message.id = incarnation_ + ":" + std::to_string(++latest_number_);
-  if (tail_->has(message)) ++repeats_;
-  else outbox_.add(std::move(message));
-}
-
-void NatsSink::add(const FeedGap& gap) {
-  stream::Message message = stream::make_message(gap, *collector_);
+  if (!kept) message.id = incarnation_ + ":" + std::to_string(++latest_number_);
   if (tail_->has(message)) ++repeats_;
   else outbox_.add(std::move(message));
 }
