@@ -6,6 +6,7 @@
 #include "sinks/mqtt/mqtt_sink.h"
 #include "sinks/nats/nats_sink.h"
 #include "sinks/recorder/recorder_sink.h"
+#include "sources/nats/nats_source.h"
 #include "sources/opcua/opcua_source.h"
 #include "sources/simulator/simulator.h"
 
@@ -15,6 +16,7 @@ ConnectorTypes connector_types() {
   return {
       .sources =
           {
+              nats::source_type(),
               opcua::source_type(),
               simulator::source_type(),
           },
