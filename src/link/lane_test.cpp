@@ -22,7 +22,7 @@ struct Keeper {
     open();
   }
   void open() {
-    auto opened = journal::Journal::open(options, clock);
+    auto opened = journal::Journal::open(options, real);
     ASSERT_TRUE(opened) << opened.error().message;
     journal = std::move(*opened);
     journal->set_readers(wanted);
@@ -67,6 +67,7 @@ struct Keeper {
     return all;
   }
   ManualClock& clock;
+  SystemClock real;   // of the journal, whose thread looks at it too
   TestNode node;
   std::vector<std::string> wanted;
   journal::JournalOptions options;
