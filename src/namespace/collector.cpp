@@ -1,6 +1,7 @@
 #include "namespace/collector.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace sallyport {
 
@@ -93,8 +94,16 @@ void Collector::take_live(Rows& rows, std::size_t max) {
       of_live_[update.point] = intern({std::string(batch_.path(update)), *meta, namespace_.route_info(update.route).origin});
     }
     if (skipped_[update.point]) continue;
-    rows.rows.push_back({.point = of_live_[update.point], .status = update.status, .source_time = update.source_time, .value = std::move(update.value)});
+    const std::uint32_t id = of_live_[update.point];
+    rows.rows.push_back({.point = id, .status = update.status, .source_time = update.source_time,
+                         .time = time_of(id, update.status, update.source_time), .value = std::move(update.value)});
   }
+}
+
+UtcNanoseconds Collector::time_of(std::uint32_t point, Status status, UtcNanoseconds source_time) {
+  if (point >= seen_.size()) seen_.resize(point + std::size_t{1});
+  const Seen before = std::exchange(seen_[point], {source_time, status});
+  return before.source_time == source_time && before.status != status ? std::max(source_time, namespace_.clock().utc()) : source_time;
 }
 
 void Collector::take_feed(Rows& rows) {
@@ -102,7 +111,7 @@ void Collector::take_feed(Rows& rows) {
     if (entry.point >= of_feed_.size()) of_feed_.resize(entry.point + std::size_t{1}, kUnknown);
     std::uint32_t& id = of_feed_[entry.point];
     if (id == kUnknown) id = intern(feed_->point(entry.point));
-    rows.rows.push_back({.point = id, .status = entry.status, .source_time = entry.source_time, .every = true, .backfill = entry.backfill,
+    rows.rows.push_back({.point = id, .status = entry.status, .source_time = entry.source_time, .time = entry.source_time, .every = true, .backfill = entry.backfill,
                          .sequence = entry.sequence, .stream = entry.stream, .value = std::move(entry.value), .position = entry.position});
   }
   std::ranges::move(feed_batch_.gaps, std::back_inserter(rows.gaps));

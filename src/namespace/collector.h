@@ -16,6 +16,9 @@ struct Row {
   std::uint32_t point = 0;           // Collector::point
   Status status = status::kGood;     // as a consumer must be shown it
   UtcNanoseconds source_time = 0;
+  // When it became so: the source time; of a `latest` point whose quality alone changed (something on the path broke, or came
+  // back), when that was seen here.
+  UtcNanoseconds time = 0;
   bool every = false;                // it came by the feed: once, and in order
   bool backfill = false;
   std::uint64_t sequence = 0;        // with `every`: (stream, sequence) names the change for ever
@@ -67,6 +70,12 @@ class Collector {
   std::unordered_map<std::string, std::uint32_t> by_path_;
   std::vector<std::uint32_t> of_live_, of_feed_;  // ids there → ids here
   std::vector<bool> skipped_;                     // live ids that come by the feed
+  struct Seen {
+    UtcNanoseconds source_time = INT64_MIN;
+    Status status = status::kGood;
+  };
+  UtcNanoseconds time_of(std::uint32_t point, Status status, UtcNanoseconds source_time);
+  std::vector<Seen> seen_;                        // live points, by our ids
 };
 
 }  // namespace sallyport
