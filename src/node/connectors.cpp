@@ -5,6 +5,7 @@
 #include "sinks/kafka/kafka_sink.h"
 #include "sinks/mqtt/mqtt_sink.h"
 #include "sinks/nats/nats_sink.h"
+#include "sinks/postgres/postgres_sink.h"
 #include "sinks/recorder/recorder_sink.h"
 #include "sources/nats/nats_source.h"
 #include "sources/opcua/opcua_source.h"
@@ -26,6 +27,7 @@ ConnectorTypes connector_types() {
               kafka::sink_type(),
               mqtt::sink_type(),
               nats::sink_type(),
+              postgres::sink_type(),
               recorder::sink_type(),
           },
   };
