@@ -55,8 +55,9 @@ TEST(PostgresExactlyOnce, ThroughBackendsThatAreKilled) {
   PostgresServer server;
   History history(folder.path());
   torture(history, server, server.connection() + kSmall, [&] {
-    for (int i = 0; i < 12; ++i) {
-      std::this_thread::sleep_for(milliseconds(150 + i * 37 % 100));
+    for (int i = 0; i < 10; ++i) {
+      ASSERT_TRUE(eventually([&] { return history.up(); }, seconds(40))) << history.sink->status().reason;
+      std::this_thread::sleep_for(milliseconds(10 + i * 37 % 100));
       server.sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'sallyport%'");
     }
   });
@@ -71,6 +72,9 @@ TEST(PostgresExactlyOnce, ThroughConnectionsThatAreCutOrStall) {
   std::minstd_rand random(7);
   torture(history, server, server.connection("postgres", gate.port()) + kSmall, [&] {
     for (int i = 0; i < 25; ++i) {
+      if (i % 4 == 0) {
+        ASSERT_TRUE(eventually([&] { return history.up(); }, seconds(40))) << history.sink->status().reason;
+      }
       std::this_thread::sleep_for(milliseconds(20 + random() % 200));
       gate.reset();
     }
