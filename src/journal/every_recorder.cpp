@@ -5,6 +5,8 @@
 namespace sallyport::journal {
 namespace {
 
+constexpr std::int64_t kOverflowEvery = 10'000'000'000;  // nanoseconds of source time
+
 // OPC 10000-4 §7.39.1: InfoType = DataValue (bits 10 and 11 = 01) and the Overflow bit.
 constexpr bool overflowed(Status status) { return (status & 0x0C00) == 0x0400 && (status & 0x0080) != 0; }
 
@@ -29,8 +31,8 @@ void EveryRecorder::append(std::span<const EveryChange> changes) {
   if (lost_ > 0) {
     const UtcNanoseconds now = clock_.utc();
     log::warn("journal: takes changes again", log::field("lost", lost_));
-    journal_.append_gap({.node = journal_.options().node, .where = "journal", .cause = GapCause::too_slow, .start = lost_since_, .end = now, .lost = lost_,
-                         .match = journal_.options().own, .detail = "the disk was full or too slow"});
+    journal_.append_gap({.node = journal_.options().node, .where = "journal", .cause = at_limit_ ? GapCause::limit : GapCause::too_slow, .start = lost_since_, .end = now,
+                         .lost = lost_, .match = journal_.options().own, .detail = at_limit_ ? "max_size was reached" : "the disk was full or too slow"});
     lost_ = 0;
   }
   note_overflows();
@@ -39,17 +41,25 @@ void EveryRecorder::append(std::span<const EveryChange> changes) {
 void EveryRecorder::lose(std::size_t changes) {
   if (lost_ == 0) {
     lost_since_ = clock_.utc();
-    log::error("journal: cannot keep changes of `every` points; they are lost, and told as a gap", log::field("reason", journal_.status().failure));
+    const JournalStatus status = journal_.status();
+    at_limit_ = status.failure.empty() && status.bytes + status.pending_bytes >= status.max_bytes;
+    log::error("journal: cannot keep changes of `every` points; they are lost, and told as a gap",
+               log::field("reason", at_limit_ ? "max_size is reached" : status.failure.empty() ? "the disk does not keep up" : status.failure));
   }
   lost_ += changes;
 }
 
+// A queue that runs over again and again is one gap every ten seconds, not one for each change.
 void EveryRecorder::note_overflows() {
   for (const ChangeRecord& change : batch_) {
     Known& known = points_[change.point];
-    if (overflowed(change.status)) {
-      journal_.append_gap({.node = journal_.options().node, .where = "", .cause = GapCause::overflow, .start = known.last == 0 ? change.source_time : known.last,
-                           .end = change.source_time, .match = {known.path}, .detail = "the source's queue ran over"});
+    const bool over = overflowed(change.status);
+    if (over && !known.overflow_since) known.overflow_since = known.last.value_or(change.source_time);
+    if (known.overflow_since && (!over || change.source_time - known.overflow_told >= kOverflowEvery)) {
+      journal_.append_gap({.node = journal_.options().node, .where = "", .cause = GapCause::overflow, .start = *known.overflow_since,
+                           .end = over ? change.source_time : known.last.value_or(change.source_time), .match = {known.path}, .detail = "the source's queue ran over"});
+      known.overflow_told = change.source_time;
+      known.overflow_since.reset();
     }
     known.last = change.source_time;
   }

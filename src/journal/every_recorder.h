@@ -2,6 +2,7 @@
 #pragma once
 
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "journal/journal.h"
@@ -26,11 +27,14 @@ class EveryRecorder final : public EveryLog {
   std::vector<ChangeRecord> batch_;
   struct Known {
     std::string path;
-    UtcNanoseconds last = 0;         // source time
+    std::optional<UtcNanoseconds> last;            // source time
+    std::optional<UtcNanoseconds> overflow_since;  // not told yet
+    UtcNanoseconds overflow_told = INT64_MIN / 2;
   };
   std::vector<Known> points_;        // by number
   std::uint64_t lost_ = 0;           // since lost_since_
   UtcNanoseconds lost_since_ = 0;
+  bool at_limit_ = false;            // that is why
 };
 
 }  // namespace sallyport::journal
