@@ -122,8 +122,8 @@ Result<void> History::open() {
   auto store = Store::open({options_.path, options_.sync_each});
   if (!store) return std::unexpected(store.error());
   store_ = *std::move(store);
-  last_.clear();
   if (std::exchange(resumed_, true)) {
+    if (store_->progress().alive == 0) last_.restate(batch_.rows);  // a new one in place of another
     note_outage();
     return {};
   }
@@ -198,6 +198,10 @@ bool History::commit() {
   repeats_ = store_->repeats();
   batch_.clear();
   batch_bytes_ = 0;
+  if (store_->moved_away()) {
+    go_down({ErrorCode::io, options_.path + ": moved away or replaced; a new one is made"});
+    return false;
+  }
   retry_ = Duration(0);
   go_up();
   if (auto ok = store_->checkpoint(); !ok) {

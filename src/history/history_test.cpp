@@ -157,6 +157,18 @@ TEST_F(HistoryTest, AWrongFileIsSaidAndReplacedOnceItIsMovedAway) {
   EXPECT_TRUE(until([&] { return samples() == 1; }));
 }
 
+TEST_F(HistoryTest, ADatabaseThatIsMovedAwayIsMadeAnewWithWhatIsKnownAndReadersNoticeToo) {
+  start();
+  publish(7, 1);
+  ASSERT_TRUE(until([&] { return as_of("now").find("\"value\":7,") != std::string::npos; }));
+  fs::rename(options_.path, options_.path + ".away");
+  for (const char* end : {"-wal", "-shm"}) fs::rename(options_.path + end, options_.path + ".away" + end);
+  publish(8, 2);
+  ASSERT_TRUE(until([&] { return fs::exists(options_.path) && history_->status().state == ConnectorState::up && samples() > 0; }));
+  publish(9, 3);
+  EXPECT_TRUE(until([&] { return as_of("now").find("\"value\":9,") != std::string::npos; }));
+}
+
 TEST_F(HistoryTest, TooManyQuestionsAreRefusedNotQueued) {
   start();
   ASSERT_TRUE(until([&] { return samples() == 1; }));

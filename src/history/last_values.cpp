@@ -34,4 +34,11 @@ Result<bool> LastValues::look(Store& store, Row& row, const FeedPoint& point, Ut
   return true;
 }
 
+void LastValues::restate(std::vector<Row>& rows) const {
+  for (std::size_t i = 0; i < known_.size(); ++i) {
+    const Known& known = known_[i];
+    if (known.any) rows.push_back({.point = static_cast<std::uint32_t>(i), .status = known.status, .source_time = known.stored, .value = known.value});
+  }
+}
+
 }  // namespace sallyport::history

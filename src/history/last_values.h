@@ -15,7 +15,8 @@ class LastValues {
  public:
   // Whether the row is news; its source_time may become the time of this node.
   Result<bool> look(Store& store, Row& row, const FeedPoint& point, UtcNanoseconds now);
-  void clear() { known_.clear(); }
+  // All of them as rows, for a database that does not have them.
+  void restate(std::vector<Row>& rows) const;
 
  private:
   struct Known {

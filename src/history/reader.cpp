@@ -1,5 +1,7 @@
 #include "history/reader.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <ranges>
 
@@ -16,6 +18,7 @@ constexpr std::size_t kMaxBytes = 8u << 20;       // of one answer; a cursor lea
 constexpr std::size_t kMaxPoints = 1'000'000;
 constexpr std::size_t kMaxAsOfPoints = 10'000;
 constexpr std::size_t kMaxGaps = 1000;
+constexpr Status kBadDecodingError = 0x80070000;
 constexpr int kMaxLookAround = 1000;              // samples looked at for a usable one beside the time asked for
 
 // What all matching paths begin with: "acme/berlin/" of "acme/berlin/**".
@@ -79,10 +82,17 @@ Result<std::unique_ptr<HistoryReader>> HistoryReader::open(const std::string& pa
   if (!database) return std::unexpected(database.error());
   std::unique_ptr<HistoryReader> reader(new HistoryReader);
   reader->database_ = *std::move(database);
-  if (auto ok = reader->database_.execute("PRAGMA cache_size = -16384; PRAGMA mmap_size = 1073741824"); !ok) return std::unexpected(ok.error());
+  reader->path_ = path;
+  if (struct stat info{}; ::stat(path.c_str(), &info) == 0) reader->file_ = {info.st_dev, info.st_ino};
+  if (auto ok = reader->database_.execute("PRAGMA cache_size = -16384"); !ok) return std::unexpected(ok.error());
   if (auto ok = check_schema(reader->database_); !ok) return std::unexpected(ok.error());
   if (auto ok = reader->prepare(); !ok) return std::unexpected(ok.error());
   return reader;
+}
+
+bool HistoryReader::moved_away() const {
+  struct stat info{};
+  return ::stat(path_.c_str(), &info) != 0 || std::pair<std::uint64_t, std::uint64_t>(info.st_dev, info.st_ino) != file_;
 }
 
 Result<void> HistoryReader::prepare() {
@@ -166,9 +176,9 @@ Result<std::vector<HistoryReader::Point>> HistoryReader::find(const Query& query
   return found;
 }
 
-Result<Sample> HistoryReader::sample(const Statement& statement, const Point& point) const {
+Sample HistoryReader::sample(const Statement& statement, const Point& point) const {
   auto value = column_value(statement, 2, point.type);
-  if (!value) return within(point.path, value.error());
+  if (!value) return Sample{statement.integer(0), kBadDecodingError, {}};  // one bad value does not hide the others
   return Sample{statement.integer(0), static_cast<Status>(statement.integer(1)), *std::move(value)};
 }
 
@@ -191,9 +201,7 @@ Result<void> HistoryReader::read_raw(const Query& query, const Point& point, Ans
       answer.cursor = to_text(last);
       return {};
     }
-    const auto found = sample(rows, point);
-    if (!found) return std::unexpected(found.error());
-    append_sample(answer.samples, point.path, point.origin, *found);
+    append_sample(answer.samples, point.path, point.origin, sample(rows, point));
     answer.samples += '\n';
     ++answer.count;
     --left;
@@ -211,11 +219,8 @@ Result<void> HistoryReader::add_before(Aggregation& aggregation, const Point& po
     const auto row = before_.step();
     if (!row) return std::unexpected(row.error());
     if (!*row) break;
-    auto one = sample(before_, point);
-    if (!one) return std::unexpected(one.error());
-    const bool good = quality_of(one->status) == Quality::good;
-    found.push_back(*std::move(one));
-    if (good) break;
+    found.push_back(sample(before_, point));
+    if (quality_of(found.back().status) == Quality::good) break;
   }
   before_.reset();
   for (const Sample& one : std::views::reverse(found)) aggregation.add(one);
@@ -232,12 +237,11 @@ Result<void> HistoryReader::feed(Aggregation& aggregation, const Point& point, U
     const auto row = forward_.step();
     if (!row) return std::unexpected(row.error());
     if (!*row) break;
-    const auto one = sample(forward_, point);
-    if (!one) return std::unexpected(one.error());
-    aggregation.add(*one);
-    if (one->time < to) continue;
+    const Sample one = sample(forward_, point);
+    aggregation.add(one);
+    if (one.time < to) continue;
     ++after;
-    if (quality_of(one->status) == Quality::good) break;
+    if (quality_of(one.status) == Quality::good) break;
   }
   forward_.reset();
   return {};
@@ -289,9 +293,8 @@ Result<void> HistoryReader::read_as_of(const Query& query, const std::vector<Poi
       if (!row) return std::unexpected(row.error());
       Sample found{at, status::kBadNoData, {}};
       if (*row) {
-        auto one = sample(before_, point);
-        if (!one) return std::unexpected(one.error());
-        if (query.max_age.count() == 0 || at - one->time <= query.max_age.count()) found = *std::move(one);
+        Sample one = sample(before_, point);
+        if (query.max_age.count() == 0 || at - one.time <= query.max_age.count()) found = std::move(one);
       }
       append_sample(out, point.path, point.origin, found);
     }

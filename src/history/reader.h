@@ -26,6 +26,7 @@ class HistoryReader {
  public:
   // unavailable: there is no database yet.
   static Result<std::unique_ptr<HistoryReader>> open(const std::string& path);
+  bool moved_away() const;             // the file has gone, or is another one
   // not_found: `path` names no point of the history. timeout: it takes too long.
   Result<Answer> read(const Query& query);
 
@@ -46,9 +47,11 @@ class HistoryReader {
   Result<void> add_before(Aggregation& aggregation, const Point& point, UtcNanoseconds from);
   Result<void> read_as_of(const Query& query, const std::vector<Point>& points, Answer& answer);
   Result<void> read_gaps(const Query& query, const std::vector<Point>& points, Answer& answer);
-  Result<Sample> sample(const Statement& statement, const Point& point) const;
+  Sample sample(const Statement& statement, const Point& point) const;
 
   Database database_;
+  std::string path_;
+  std::pair<std::uint64_t, std::uint64_t> file_;  // device and inode
   Statement points_, point_, forward_, backward_, before_, first_, gaps_;
   UtcNanoseconds alive_ = 0;
 };

@@ -72,6 +72,7 @@ void Reads::run() {
 
 // A connection that failed for more than the question is opened anew the next time.
 Result<Answer> Reads::answer(std::unique_ptr<HistoryReader>& reader, const Query& query) const {
+  if (reader && reader->moved_away()) reader.reset();
   if (!reader) {
     auto opened = HistoryReader::open(path_);
     if (!opened) return std::unexpected(opened.error());

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "history/schema.h"
@@ -44,6 +45,7 @@ Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
                               "PRAGMA synchronous = " + std::string(options.sync_each ? "FULL" : "NORMAL");
   if (auto ok = store->database_.execute(pragmas.c_str()); !ok) return std::unexpected(ok.error());
   if (auto ok = migrate(store->database_); !ok) return std::unexpected(ok.error());
+  if (struct stat info{}; ::stat(options.path.c_str(), &info) == 0) store->file_ = {info.st_dev, info.st_ino};
   if (auto ok = store->prepare(); !ok) return std::unexpected(ok.error());
   if (auto ok = store->load_progress(); !ok) return std::unexpected(ok.error());
   return store;
@@ -101,8 +103,9 @@ Result<void> Store::write(const StoreBatch& batch, const RowNames& names) {
 }
 
 Result<void> Store::write_all(const StoreBatch& batch, const RowNames& names) {
-  for (const Row& row : batch.rows) {
-    if (auto ok = put(row, names); !ok) return ok;
+  if (auto ok = choose(batch.rows, names); !ok) return ok;
+  for (const Chosen& chosen : chosen_) {
+    if (auto ok = put(*chosen.row, chosen.point); !ok) return ok;
   }
   for (const Gap& gap : batch.gaps) {
     if (auto ok = put_gap(gap); !ok) return ok;
@@ -111,13 +114,35 @@ Result<void> Store::write_all(const StoreBatch& batch, const RowNames& names) {
   return put_state(batch.progress);
 }
 
-Result<void> Store::put(const Row& row, const RowNames& names) {
-  const auto point = point_of(row.point, names.point(row.point), row.value);
-  if (!point) return std::unexpected(point.error());
-  if (!row.every) return insert_latest(row, *point);
-  const auto stream = stream_of(names.stream(row.stream));
-  if (!stream) return std::unexpected(stream.error());
-  return insert_every(**stream, row, *point);
+// What is not there yet, point by point: rows of one point then go to the same page.
+Result<void> Store::choose(std::span<const Row> rows, const RowNames& names) {
+  chosen_.clear();
+  for (const Row& row : rows) {
+    if (row.every) {
+      const auto stream = stream_of(names.stream(row.stream));
+      if (!stream) return std::unexpected(stream.error());
+      if (row.sequence <= (*stream)->sequence) {
+        ++repeats_;
+        continue;
+      }
+      (*stream)->sequence = row.sequence;
+      (*stream)->changed = true;
+    }
+    const auto point = point_of(row.point, names.point(row.point), row.value);
+    if (!point) return std::unexpected(point.error());
+    chosen_.push_back({&row, *point});
+  }
+  std::ranges::stable_sort(chosen_, {}, [](const Chosen& chosen) { return chosen.point.id; });
+  return {};
+}
+
+Result<void> Store::put(const Row& row, const Point& point) {
+  ++inserted_;
+  Statement& insert = row.every ? insert_ : replace_;
+  bind_sample(insert, row, point);
+  if (auto ok = insert.run(); !ok || !row.every || database_.changes() > 0) return ok;
+  bind_sample(append_, row, point);  // another change of the same time
+  return append_.run();
 }
 
 void Store::bind_sample(Statement& statement, const Row& row, const Point& point) {
@@ -125,27 +150,6 @@ void Store::bind_sample(Statement& statement, const Row& row, const Point& point
   statement.bind(2, std::int64_t{row.source_time});
   statement.bind(3, std::int64_t{row.status});
   bind_value(statement, 4, row.value, point.type, scratch_);
-}
-
-Result<void> Store::insert_latest(const Row& row, const Point& point) {
-  bind_sample(replace_, row, point);
-  ++inserted_;
-  return replace_.run();
-}
-
-Result<void> Store::insert_every(Stream& stream, const Row& row, const Point& point) {
-  if (row.sequence <= stream.sequence) {
-    ++repeats_;
-    return {};
-  }
-  stream.sequence = row.sequence;
-  stream.changed = true;
-  ++inserted_;
-  bind_sample(insert_, row, point);
-  if (auto ok = insert_.run(); !ok) return ok;
-  if (database_.changes() > 0) return {};
-  bind_sample(append_, row, point);  // another change of the same time
-  return append_.run();
 }
 
 Result<void> Store::put_gap(const Gap& gap) {
@@ -259,6 +263,11 @@ Result<bool> Store::has(const std::string& path, UtcNanoseconds time) {
   const auto row = has_.step();
   has_.reset();
   return row;
+}
+
+bool Store::moved_away() const {
+  struct stat info{};
+  return ::stat(path_.c_str(), &info) != 0 || std::pair<std::uint64_t, std::uint64_t>(info.st_dev, info.st_ino) != file_;
 }
 
 Result<void> Store::checkpoint() {

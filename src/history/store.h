@@ -65,6 +65,7 @@ class Store {
   Result<bool> has(const std::string& path, UtcNanoseconds time);
   // Moves what has been committed from the write-ahead log into the database when there is enough of it.
   Result<void> checkpoint();
+  bool moved_away() const;          // the file has gone, or is another one
 
   std::uint64_t repeats() const { return repeats_; }  // rows that were there already
   std::uint64_t inserted() const { return inserted_; }
@@ -83,9 +84,12 @@ class Store {
   Result<void> prepare();
   Result<void> load_progress();
   Result<void> write_all(const StoreBatch& batch, const RowNames& names);
-  Result<void> put(const Row& row, const RowNames& names);
-  Result<void> insert_every(Stream& stream, const Row& row, const Point& point);
-  Result<void> insert_latest(const Row& row, const Point& point);
+  struct Chosen {
+    const Row* row;
+    Point point;
+  };
+  Result<void> choose(std::span<const Row> rows, const RowNames& names);
+  Result<void> put(const Row& row, const Point& point);
   Result<void> put_gap(const Gap& gap);
   Result<void> put_streams();
   Result<void> put_state(const Progress& progress);
@@ -100,6 +104,8 @@ class Store {
   Statement replace_, insert_, append_, find_point_, insert_point_, update_point_, insert_gap_, set_state_, find_stream_,
       set_stream_, last_, has_;
   std::vector<Point> points_;       // by the Collector's number
+  std::vector<Chosen> chosen_;      // of the batch being written
+  std::pair<std::uint64_t, std::uint64_t> file_;  // device and inode
   std::unordered_map<std::string, Stream> streams_;
   Bytes scratch_;
   std::uint64_t repeats_ = 0, inserted_ = 0;

@@ -204,6 +204,19 @@ TEST_F(HistoryStore, GapsThatOverlapComeWithTheAnswer) {
   EXPECT_NE(answer.gaps.find("\"cause\":\"overflow\""), std::string::npos);
 }
 
+TEST_F(HistoryStore, AValueThatCannotBeReadDoesNotHideTheOthers) {
+  const auto store = open();
+  const auto id = point("a");
+  write(*store, {latest(id, kSecond, Value::from(1.0)), latest(id, 2 * kSecond, Value::from(2.0)), latest(id, 3 * kSecond, Value::from(3.0))});
+  for (const char* bytes : {"x''", "x'ff'", "x'0b00'", "x'8bffffffff'", "'text'"}) {
+    ASSERT_TRUE(store->database().execute(("UPDATE samples SET value = " + std::string(bytes) + " WHERE time = 2000000000").c_str()));
+    const auto text = all(kEverything);
+    EXPECT_EQ(lines(text), 3u) << bytes;
+    EXPECT_TRUE(text.find("BadDecodingError") != text.npos || text.find("text") != text.npos) << text;
+    EXPECT_EQ(ask({{"match", "**"}, {"from", "1970-01-01"}, {"to", "now"}, {"aggregate", "Maximum"}}).count, 1u);
+  }
+}
+
 TEST_F(HistoryStore, BringsAFileOfTheFirstVersionUpToDate) {
   {
     auto database = Database::open(path_, Database::Mode::write);
