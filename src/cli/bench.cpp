@@ -34,6 +34,7 @@ Command bench_command() {
             bench::add_idle_links(options);
             bench::add_opcua(options);
             bench::add_journal(options);
+            bench::add_history(options);
             bench::add_sessions(options);
             return {};
           }};

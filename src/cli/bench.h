@@ -19,6 +19,7 @@ void add_fan_out(Options& bench);
 void add_idle_links(Options& bench);
 void add_opcua(Options& bench);
 void add_journal(Options& bench);
+void add_history(Options& bench);
 void add_sessions(Options& bench);
 
 // "max", or changes per second.

@@ -27,6 +27,7 @@ class HistoryReader {
   // unavailable: there is no database yet.
   static Result<std::unique_ptr<HistoryReader>> open(const std::string& path);
   bool moved_away() const;             // the file has gone, or is another one
+  void end_when(const std::atomic<bool>& ended) { database_.end_when(ended); }
   // not_found: `path` names no point of the history. timeout: it takes too long.
   Result<Answer> read(const Query& query);
 

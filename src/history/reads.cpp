@@ -14,11 +14,13 @@ constexpr int kThreads = 2;  // a long question does not hold up a short one
 void Reads::start() {
   const std::lock_guard lock(mutex_);
   if (std::exchange(running_, true)) return;
+  ending_ = false;
   for (int i = 0; i < kThreads; ++i) threads_.emplace_back([this] { run(); });
 }
 
 void Reads::stop() {
   std::deque<Question> left;
+  ending_ = true;
   {
     const std::lock_guard lock(mutex_);
     running_ = false;
@@ -77,6 +79,7 @@ Result<Answer> Reads::answer(std::unique_ptr<HistoryReader>& reader, const Query
     auto opened = HistoryReader::open(path_);
     if (!opened) return std::unexpected(opened.error());
     reader = *std::move(opened);
+    reader->end_when(ending_);
   }
   auto result = reader->read(query);
   if (!result) {

@@ -28,7 +28,7 @@ class Reads {
   Reads& operator=(const Reads&) = delete;
 
   void start();
-  void stop();   // those that wait are answered with `closed`; one under way is waited for
+  void stop();   // those that wait are answered with `closed`; one under way is cut short
   // Called once, on one of the threads, or at once when too many wait (limit). Must return at once.
   using Done = std::function<void(Result<Answer>)>;
   void ask(Query query, Done done);
@@ -49,6 +49,7 @@ class Reads {
   std::condition_variable wake_;
   std::deque<Question> questions_;
   bool running_ = false;
+  std::atomic<bool> ending_ = false;
   std::vector<std::thread> threads_;
   std::atomic<std::uint64_t> answered_ = 0, failed_ = 0, refused_ = 0;
 };

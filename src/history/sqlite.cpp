@@ -15,11 +15,6 @@ std::int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-int out_of_time(void* deadline) {
-  const std::int64_t at = *static_cast<const std::int64_t*>(deadline);
-  return at != 0 && now_ms() > at;
-}
-
 std::pair<ErrorCode, const char*> meaning(int code) {
   switch (code & 0xff) {
     case SQLITE_BUSY:
@@ -51,6 +46,11 @@ Error sqlite_error(sqlite3* database, int code) {
   message += std::string(" (") + (database != nullptr ? sqlite3_errmsg(database) : sqlite3_errstr(code));
   message += ", " + std::to_string(database != nullptr ? sqlite3_extended_errcode(database) : code) + ")";
   return {kind, message};
+}
+
+int Database::is_over(void* data) {
+  const Limits& limits = *static_cast<const Limits*>(data);
+  return (limits.ended != nullptr && *limits.ended) || (limits.deadline_ms != 0 && now_ms() > limits.deadline_ms);
 }
 
 void Statement::Finalize::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
@@ -122,7 +122,7 @@ Result<Database> Database::open(const std::string& path, Mode mode) {
     return std::unexpected(std::move(error));
   }
   sqlite3_busy_timeout(handle, kBusyMilliseconds);
-  sqlite3_progress_handler(handle, kStepsBetweenLooks, out_of_time, database.deadline_.get());
+  sqlite3_progress_handler(handle, kStepsBetweenLooks, is_over, database.limits_.get());
   return database;
 }
 
@@ -151,6 +151,6 @@ Result<std::int64_t> Database::number(const char* sql) {
 
 std::int64_t Database::changes() const { return sqlite3_changes64(handle()); }
 std::int64_t Database::last_row() const { return sqlite3_last_insert_rowid(handle()); }
-void Database::limit_time(std::int64_t milliseconds) { *deadline_ = milliseconds == 0 ? 0 : now_ms() + milliseconds; }
+void Database::limit_time(std::int64_t milliseconds) { limits_->deadline_ms = milliseconds == 0 ? 0 : now_ms() + milliseconds; }
 
 }  // namespace sallyport::history

@@ -2,6 +2,7 @@
 // say what to do. One thread per connection.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -58,14 +59,21 @@ class Database {
   std::int64_t last_row() const;
   // Statements end with `timeout` after `milliseconds` from now; 0: never.
   void limit_time(std::int64_t milliseconds);
+  // They end with `timeout`, too, once this is true. It outlives the connection.
+  void end_when(const std::atomic<bool>& ended) { limits_->ended = &ended; }
   sqlite3* handle() const { return database_.get(); }
 
  private:
   struct Close {
     void operator()(sqlite3* database) const;
   };
+  struct Limits {
+    std::int64_t deadline_ms = 0;
+    const std::atomic<bool>* ended = nullptr;
+  };
+  static int is_over(void* limits);
+  std::unique_ptr<Limits> limits_ = std::make_unique<Limits>();
   std::unique_ptr<sqlite3, Close> database_;
-  std::unique_ptr<std::int64_t> deadline_ = std::make_unique<std::int64_t>(0);
 };
 
 // The error of the last call.

@@ -130,5 +130,15 @@ TEST_F(HistoryNode, SaysWhatIsWrongWithAQuestion) {
   EXPECT_NE(none.error.find("the history has no point"), std::string::npos) << none.error;
 }
 
+TEST(HistoryBench, FindsWhatItWrote) {
+  const TempFolder folder;
+  const auto bench = run({sallyport_program(), "bench", "history", "--points", "5", "--seconds", "7200", "--folder", folder.path(), "--json"}, 60s);
+  ASSERT_EQ(bench.code, 0) << bench.error;
+  const auto json = parse_json(bench.output);
+  ASSERT_TRUE(json) << bench.output;
+  EXPECT_EQ(text_at(*json, "rows"), "36000");
+  EXPECT_EQ(text_at(*json, "wrong"), "0");
+}
+
 }  // namespace
 }  // namespace sallyport::tests
