@@ -2,6 +2,7 @@
 #include "node/connectors.h"
 
 #include "sinks/file/file_sink.h"
+#include "sinks/influxdb/influx_sink.h"
 #include "sinks/kafka/kafka_sink.h"
 #include "sinks/mqtt/mqtt_sink.h"
 #include "sinks/nats/nats_sink.h"
@@ -24,6 +25,7 @@ ConnectorTypes connector_types() {
       .sinks =
           {
               file::sink_type(),
+              influxdb::sink_type(),
               kafka::sink_type(),
               mqtt::sink_type(),
               nats::sink_type(),
