@@ -169,6 +169,19 @@ TEST_F(HistoryTest, ADatabaseThatIsMovedAwayIsMadeAnewWithWhatIsKnownAndReadersN
   EXPECT_TRUE(until([&] { return as_of("now").find("\"value\":9,") != std::string::npos; }));
 }
 
+TEST_F(HistoryTest, ForgetsWhileItRuns) {
+  options_.max_age = 1s;
+  options_.tidy = 20ms;
+  start();
+  ASSERT_TRUE(until([&] { return history_->status().changes == 1; }));
+  for (int i = 1; i <= 20; ++i) {  // all of them ten seconds old
+    publish(i, i);
+    ASSERT_TRUE(until([&] { return history_->status().changes == static_cast<std::uint64_t>(i) + 1; }));
+  }
+  EXPECT_TRUE(until([&] { return samples() == 1; }));
+  EXPECT_NE(as_of("now").find("\"value\":20,"), std::string::npos) << as_of("now");
+}
+
 TEST_F(HistoryTest, TooManyQuestionsAreRefusedNotQueued) {
   start();
   ASSERT_TRUE(until([&] { return samples() == 1; }));
