@@ -18,7 +18,11 @@ std::size_t Message::size_bytes() const {
   return size;
 }
 
-Message make_message(const Row& row, const Collector& collector) {
+std::string writer_name(const Collector& collector, const std::string& node, const std::string& sink) {
+  return collector.journal().empty() ? "" : collector.journal() + "/" + node + "/" + sink;
+}
+
+Message make_message(const Row& row, const Collector& collector, const std::string& writer) {
   const FeedPoint& point = collector.point(row.point);
   Message message;
   message.path = point.path;
@@ -37,12 +41,12 @@ Message make_message(const Row& row, const Collector& collector) {
   message.labels.push_back({&kStream, message.stream});
   message.labels.push_back({&kSequence, sequence});
   if (row.backfill) message.labels.push_back({&kBackfill, "true"});
-  message.labels.push_back({&kJournal, collector.journal()});
+  message.labels.push_back({&kJournal, writer});
   message.labels.push_back({&kPosition, std::to_string(row.position)});
   return message;
 }
 
-Message make_message(const FeedGap& gap, const Collector& collector) {
+Message make_message(const FeedGap& gap, const Collector& collector, const std::string& writer) {
   Message message;
   message.gap = true;
   message.position = gap.position;
@@ -59,19 +63,20 @@ Message make_message(const FeedGap& gap, const Collector& collector) {
     message.labels.push_back({&kStream, message.stream});
     message.labels.push_back({&kSequence, std::to_string(gap.sequence)});
   }
-  message.labels.push_back({&kJournal, collector.journal()});
+  message.labels.push_back({&kJournal, writer});
   message.labels.push_back({&kPosition, std::to_string(gap.position)});
   return message;
 }
 
-Result<void> read_messages(Collector& collector, Rows& rows, std::size_t max, const std::function<void(Message&&)>& take) {
+Result<void> read_messages(Collector& collector, const std::string& writer, Rows& rows, std::size_t max,
+                           const std::function<void(Message&&)>& take) {
   if (auto ok = collector.pull(rows, max); !ok) return within("journal", ok.error());
   auto gap = rows.gaps.begin();
   for (const Row& row : rows.rows) {
-    while (row.every && gap != rows.gaps.end() && gap->position < row.position) take(make_message(*gap++, collector));
-    take(make_message(row, collector));
+    while (row.every && gap != rows.gaps.end() && gap->position < row.position) take(make_message(*gap++, collector, writer));
+    take(make_message(row, collector, writer));
   }
-  while (gap != rows.gaps.end()) take(make_message(*gap++, collector));
+  while (gap != rows.gaps.end()) take(make_message(*gap++, collector, writer));
   return {};
 }
 

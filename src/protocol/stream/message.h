@@ -23,8 +23,8 @@ inline constexpr LabelName kOrigin{"origin", "Sallyport-Origin"};        // node
 inline constexpr LabelName kStream{"stream", "Sallyport-Stream"};        // (stream, sequence) names a change for ever
 inline constexpr LabelName kSequence{"sequence", "Sallyport-Sequence"};
 inline constexpr LabelName kBackfill{"backfill", "Sallyport-Backfill"};  // "true": it waited somewhere on the way
-inline constexpr LabelName kJournal{"journal", "Sallyport-Journal"};     // of the node that wrote the message, and
-inline constexpr LabelName kPosition{"position", "Sallyport-Position"};  // its place there: for that node itself
+inline constexpr LabelName kJournal{"journal", "Sallyport-Journal"};     // who wrote the message (writer_name()), and
+inline constexpr LabelName kPosition{"position", "Sallyport-Position"};  // its place in that journal: for the sink itself
 inline constexpr LabelName kStored{"stored", "Sallyport-Stored"};        // up to here the stream had acknowledged then
 
 struct Label {
@@ -44,9 +44,12 @@ struct Message {
   std::size_t size_bytes() const;
 };
 
-Message make_message(const Row& row, const Collector& collector);
-Message make_message(const FeedGap& gap, const Collector& collector);
+// "JOURNAL/NODE/SINK": positions of one journal are comparable only among messages of one sink. "" without a journal.
+std::string writer_name(const Collector& collector, const std::string& node, const std::string& sink);
+Message make_message(const Row& row, const Collector& collector, const std::string& writer);
+Message make_message(const FeedGap& gap, const Collector& collector, const std::string& writer);
 // What comes next, at most about 2 × max, gaps among the changes by position. `rows` is the caller's to be reused.
-Result<void> read_messages(Collector& collector, Rows& rows, std::size_t max, const std::function<void(Message&&)>& take);
+Result<void> read_messages(Collector& collector, const std::string& writer, Rows& rows, std::size_t max,
+                           const std::function<void(Message&&)>& take);
 
 }  // namespace sallyport::stream

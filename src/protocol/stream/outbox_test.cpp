@@ -63,8 +63,8 @@ TEST_F(OutboxTest, AfterABreakSendsAgainWhatIsNotThere) {
   for (Position position = 1; position <= 6; ++position) outbox.add(at(position));
   send_all();
   outbox.settle(1);
-  Tail tail("00000000000000aa");
-  tail.note({.journal = "00000000000000aa", .position = "4", .stored = "2"});
+  Tail tail("aa/ai-1/s");
+  tail.note({.journal = "aa/ai-1/s", .position = "4", .stored = "2"});
   sent.clear();
   EXPECT_EQ(outbox.begin_again(tail), 2u);  // 2 by what was said, 4 by what is there
   send_all();
@@ -73,13 +73,13 @@ TEST_F(OutboxTest, AfterABreakSendsAgainWhatIsNotThere) {
 }
 
 TEST(StreamTail, IsCompleteOnceItReachesBackToWhatWasAcknowledged) {
-  Tail tail("aa");
+  Tail tail("aa/ai-1/s");
   EXPECT_FALSE(tail.complete());
-  EXPECT_EQ(tail.note({.journal = "aa", .position = "100", .stored = "90"}), 100u);
+  EXPECT_EQ(tail.note({.journal = "aa/ai-1/s", .position = "100", .stored = "90"}), 100u);
   EXPECT_FALSE(tail.complete());
-  EXPECT_EQ(tail.note({.journal = "bb", .position = "80", .stored = "80", .stream = "other/1", .sequence = "7"}), 0u);
+  EXPECT_EQ(tail.note({.journal = "bb/ai-1/s", .position = "80", .stored = "80", .stream = "other/1", .sequence = "7"}), 0u);
   EXPECT_FALSE(tail.complete());
-  EXPECT_EQ(tail.note({.journal = "aa", .position = "90", .stored = "70"}), 90u);
+  EXPECT_EQ(tail.note({.journal = "aa/ai-1/s", .position = "90", .stored = "70"}), 90u);
   EXPECT_TRUE(tail.complete());
   EXPECT_TRUE(tail.has(at(90)));
   EXPECT_TRUE(tail.has(at(12)));
@@ -90,16 +90,36 @@ TEST(StreamTail, IsCompleteOnceItReachesBackToWhatWasAcknowledged) {
 }
 
 TEST(StreamTail, WhatAnotherJournalWroteIsKnownByItsSequence) {
-  Tail tail("aa");
-  tail.note({.journal = "bb", .position = "3", .stored = "1", .stream = "plant-1/1", .sequence = "500"});
+  Tail tail("aa/ai-1/s");
+  tail.note({.journal = "bb/ai-1/s", .position = "3", .stored = "1", .stream = "plant-1/1", .sequence = "500"});
   EXPECT_TRUE(tail.has(at(50)));
   EXPECT_FALSE(tail.has(at(51)));
 }
 
+TEST(StreamTail, PositionsThatAreGivenOutASecondTimeHideNothing) {
+  Tail tail("aa/ai-1/s");
+  tail.note({.journal = "aa/ai-1/s", .position = "100", .stored = "90", .stream = "plant-1/1", .sequence = "1000"});
+  EXPECT_TRUE(tail.has(at(90)));
+  Message again = at(90);
+  again.sequence = 1001;  // newer than all that is here
+  EXPECT_FALSE(tail.has(again));
+  again.position = 100;
+  EXPECT_FALSE(tail.has(again));
+}
+
+TEST(StreamTail, WhatOtherSinksWroteSaysNothing) {
+  Tail tail("aa/ai-1/s");
+  for (const char* writer : {"aa/ai-1/other", "bb/ai-2/s", "aa", ""}) {
+    EXPECT_EQ(tail.note({.journal = writer, .position = "100", .stored = "90", .stream = "plant-1/1", .sequence = "5000"}), 0u);
+  }
+  EXPECT_FALSE(tail.has(at(100)));
+  EXPECT_FALSE(tail.has(at(80)));
+}
+
 TEST(StreamTail, MalformedLabelsSayNothing) {
-  Tail tail("aa");
+  Tail tail("aa/ai-1/s");
   for (const char* text : {"", "x", "-1", "1x", "99999999999999999999999"}) {
-    EXPECT_EQ(tail.note({.journal = "aa", .position = text, .stored = text, .stream = "s", .sequence = text}), 0u) << text;
+    EXPECT_EQ(tail.note({.journal = "aa/ai-1/s", .position = text, .stored = text, .stream = "s", .sequence = text}), 0u) << text;
   }
   EXPECT_FALSE(tail.complete());
   EXPECT_FALSE(tail.has(at(1)));

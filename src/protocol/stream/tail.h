@@ -19,25 +19,26 @@ struct Message;
 
 class Tail {
  public:
-  explicit Tail(std::string journal) : journal_(std::move(journal)) {}
+  explicit Tail(std::string writer) : writer_(std::move(writer)) {}  // writer_name(); may be empty
 
   // What one message's labels say; those that it has not are empty. Any order.
   struct Labels {
     std::string_view journal{}, position{}, stored{}, stream{}, sequence{};
   };
-  // Its position when it is one of this journal's, else 0.
+  // Its position when it is one of this writer's, else 0. What other sinks wrote says nothing about this one.
   Position note(const Labels& labels);
-  // One of this journal's has been seen behind which everything is known to be there: no need to look further back.
+  // One of this writer's has been seen behind which everything is known to be there: no need to look further back.
   bool complete() const { return oldest_ != 0 && oldest_ <= stored_to_; }
   Position stored_to() const { return stored_to_; }
   bool has(const Message& message) const;
   std::size_t size() const { return positions_.size(); }
 
  private:
-  std::string journal_;
+  std::string writer_;
   Position stored_to_ = 0, oldest_ = 0;
   std::unordered_set<Position> positions_;
-  std::unordered_map<std::string, std::uint64_t> others_;  // by stream, the highest sequence that other journals wrote
+  std::unordered_map<std::string, std::uint64_t> ours_, others_;  // by stream, the highest sequence; of those that this sink wrote from a journal
+                                                                 // that it no longer has
 };
 
 }  // namespace sallyport::stream

@@ -36,7 +36,7 @@ MonotonicTime now() { return std::chrono::steady_clock::now(); }
 class KafkaSink final : public Sink {
  public:
   KafkaSink(const SinkCommon& common, Options options)
-      : name_(common.name), publish_(common.publish), options_(std::move(options)),
+      : name_(common.name), node_(common.node), publish_(common.publish), options_(std::move(options)),
         outbox_(options_.max_outstanding, options_.max_outstanding_bytes) {}
   ~KafkaSink() override { stop(); }
   KafkaSink(const KafkaSink&) = delete;
@@ -62,7 +62,7 @@ class KafkaSink final : public Sink {
   void pause(Duration time) const;
   void set_state(ConnectorState state, const std::string& reason);
 
-  const std::string name_;
+  const std::string name_, node_;
   const Patterns publish_;
   const Options options_;
   Namespace* namespace_ = nullptr;
@@ -76,7 +76,7 @@ class KafkaSink final : public Sink {
   stream::Outbox outbox_;
   std::unordered_map<std::string, stream::Tail> tails_;  // by topic, of this producer
   std::vector<Report> reports_;
-  std::string topic_;
+  std::string topic_, writer_;
   bool read_again_ = true;
   Position acknowledged_ = 0;
 
@@ -93,6 +93,7 @@ Result<void> KafkaSink::start(Namespace& ns) {
   auto collector = Collector::make(ns, feeds_, reader_name(name_), publish_, [wake = wake_] { wake->wake(); });
   if (!collector) return std::unexpected(collector.error());
   collector_ = std::move(*collector);
+  writer_ = stream::writer_name(*collector_, node_, name_);
   set_state(ConnectorState::connecting, "");
   thread_ = std::thread([this] { run(); });
   return {};
@@ -162,7 +163,7 @@ std::string KafkaSink::turn(Producer& producer) {
   if (!producer.fatal().empty()) return producer.fatal();
   if (read_again_ && outbox_.room() > 1) {
     const auto take = [this](stream::Message&& message) { outbox_.add(std::move(message)); };
-    if (auto ok = stream::read_messages(*collector_, rows_, std::min(kPull, outbox_.room() / 2), take); !ok) return ok.error().message;
+    if (auto ok = stream::read_messages(*collector_, writer_, rows_, std::min(kPull, outbox_.room() / 2), take); !ok) return ok.error().message;
     read_again_ = rows_.more;
     outbox_.read_to(rows_.position);
   }
@@ -227,7 +228,7 @@ Result<void> KafkaSink::send(Producer& producer) {
 
 const stream::Tail* KafkaSink::tail_of(Producer& producer, const std::string& topic, std::string& why) {
   if (const auto known = tails_.find(topic); known != tails_.end()) return &known->second;
-  auto tail = producer.read_tail(topic, collector_->journal(), kMaxBack);
+  auto tail = producer.read_tail(topic, writer_, kMaxBack);
   if (!tail) {
     why = tail.error().message;
     return nullptr;

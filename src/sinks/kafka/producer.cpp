@@ -119,9 +119,9 @@ Result<void> Producer::reach() {
 
 // --- The end of a topic ----------------------------------------------------------------------------------------------
 
-Result<stream::Tail> Producer::read_tail(const std::string& topic, const std::string& journal, std::size_t max_back) {
-  stream::Tail tail(journal);
-  if (journal.empty()) return tail;
+Result<stream::Tail> Producer::read_tail(const std::string& topic, const std::string& writer, std::size_t max_back) {
+  stream::Tail tail(writer);
+  if (writer.empty()) return tail;
   const Settings ours = {{"group.id", "sallyport-reads-back"}, {"enable.auto.commit", "false"}, {"enable.partition.eof", "true"},
                          {"fetch.wait.max.ms", "20"},          {"allow.auto.create.topics", "false"}, {"auto.offset.reset", "earliest"}};
   auto handle = make_handle(RD_KAFKA_CONSUMER, {&ours, &options_.client});

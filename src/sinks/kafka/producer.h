@@ -36,7 +36,7 @@ class Producer {
   Result<void> reach();
   // What is in a topic already: of each partition as much as needed, at most `max_back` messages. Blocks for some seconds
   // at most. A topic that does not exist has nothing.
-  Result<stream::Tail> read_tail(const std::string& topic, const std::string& journal, std::size_t max_back);
+  Result<stream::Tail> read_tail(const std::string& topic, const std::string& writer, std::size_t max_back);
   // Queues. limit: it is too large and will never be taken. unavailable: the library's queue is full, later.
   Result<void> send(const stream::Message& message, const std::string& topic, std::uint64_t number, Position stored);
   void take_reports(std::vector<Report>& out);  // replaces `out`

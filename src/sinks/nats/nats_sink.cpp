@@ -36,7 +36,7 @@ MonotonicTime now() { return std::chrono::steady_clock::now(); }
 class NatsSink final : public Sink {
  public:
   NatsSink(const SinkCommon& common, SinkOptions options)
-      : name_(common.name), publish_(common.publish), options_(std::move(options)),
+      : name_(common.name), node_(common.node), publish_(common.publish), options_(std::move(options)),
         outbox_(options_.max_outstanding, options_.max_outstanding_bytes) {}
   ~NatsSink() override { stop(); }
   NatsSink(const NatsSink&) = delete;
@@ -64,7 +64,7 @@ class NatsSink final : public Sink {
   void note_down(const std::string& reason, bool was_up);
   void set_state(ConnectorState state, std::string reason);
 
-  const std::string name_;
+  const std::string name_, node_;
   const Patterns publish_;
   const SinkOptions options_;
   Namespace* namespace_ = nullptr;
@@ -79,11 +79,11 @@ class NatsSink final : public Sink {
   stream::Outbox outbox_;
   std::unique_ptr<stream::Tail> tail_;    // of this session
   std::vector<Answer> answers_;
-  std::string subject_;
+  std::string subject_, writer_;
   std::string incarnation_;               // for ids of what is not from the journal
   std::uint64_t latest_number_ = 0;
   int order_breaks_ = 0;
-  bool read_again_ = true;
+  bool read_again_ = true, order_broke_ = false;
   Position acknowledged_ = 0;
 
   mutable std::mutex mutex_;              // guards the next five
@@ -101,6 +101,7 @@ Result<void> NatsSink::start(Namespace& ns) {
   auto collector = Collector::make(ns, feeds_, reader_name(name_), publish_, [wake = wake_] { wake->wake(); });
   if (!collector) return std::unexpected(collector.error());
   collector_ = std::move(*collector);
+  writer_ = stream::writer_name(*collector_, node_, name_);
   incarnation_ = options_.server.client_name + "/" + std::to_string(ns.clock().utc());
   set_state(ConnectorState::connecting, "");
   thread_ = std::thread([this] { run(); });
@@ -138,12 +139,13 @@ void NatsSink::run() {
       backoff.reset();
       order_breaks_ = 0;
     }
+    if (std::exchange(order_broke_, false)) backoff.reset();  // the server is well
     pause(backoff.next());
   }
 }
 
 std::string NatsSink::serve(Session& session) {
-  auto tail = session.read_tail(collector_->journal(), kMaxBack, stopping_);
+  auto tail = session.read_tail(writer_, kMaxBack, stopping_);
   if (!tail) return tail.error().message;
   if (stopping_) return "stopped";  // it may not be complete
   repeats_ += outbox_.begin_again(*tail);
@@ -204,7 +206,7 @@ void NatsSink::pause(Duration time) const {
 
 Result<void> NatsSink::read() {
   const auto take = [this](stream::Message&& message) { add(std::move(message)); };
-  if (auto ok = stream::read_messages(*collector_, rows_, std::min(kPull, outbox_.room() / 2), take); !ok) return ok;
+  if (auto ok = stream::read_messages(*collector_, writer_, rows_, std::min(kPull, outbox_.room() / 2), take); !ok) return ok;
   read_again_ = rows_.more;
   outbox_.read_to(rows_.position);
   return {};
@@ -279,6 +281,7 @@ std::string NatsSink::take_answers(Session& session) {
     }
   }
   if (!reason.empty() || !order) return reason;
+  order_broke_ = true;
   if (++order_breaks_ >= kOrderBreaks && !unguarded_.exchange(true)) {
     log::warn("others write to the stream too; the order of messages there is no longer guarded", log::field("sink", name_),
               log::field("stream", options_.stream));

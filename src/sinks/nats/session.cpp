@@ -115,8 +115,8 @@ Result<void> Session::create_stream() {
   return {};
 }
 
-Result<stream::Tail> Session::read_tail(const std::string& journal, std::size_t max_back, const std::atomic<bool>& stopping) {
-  stream::Tail tail(journal);
+Result<stream::Tail> Session::read_tail(const std::string& writer, std::size_t max_back, const std::atomic<bool>& stopping) {
+  stream::Tail tail(writer);
   if (context_ == nullptr) return tail;
   std::size_t seen = 0;
   for (std::uint64_t seq = last_seq_; seq > 0 && seq >= first_seq_ && seen < max_back && !tail.complete() && !stopping; --seq, ++seen) {

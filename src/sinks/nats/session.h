@@ -37,7 +37,7 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   // What is in the stream already; stops early when `stopping` is set.
-  Result<stream::Tail> read_tail(const std::string& journal, std::size_t max_back, const std::atomic<bool>& stopping);
+  Result<stream::Tail> read_tail(const std::string& writer, std::size_t max_back, const std::atomic<bool>& stopping);
   // To the stream. `guard`: it shall only be taken behind the one sent before it by this session. limit: it is larger than
   // the server allows, and never will be taken. Others: the session is over.
   Result<void> send(const stream::Message& message, const std::string& subject, std::uint64_t number, Position stored, bool guard);
