@@ -6,12 +6,13 @@ BUILD := build/$(PRESET)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help demo test bench micro instructions mutate soak reliability test-asan test-tsan build setup lint format format-check clean
+.PHONY: help demo test bench outages micro instructions mutate soak reliability test-asan test-tsan build setup lint format format-check clean
 
 help:
 	@echo 'make demo     set up, build, run plant -> DMZ -> AI on this machine, pull the cable, show that it heals'
 	@echo 'make test     set up, build, run every test'
 	@echo 'make bench    measure docs/performance.md anew, beside Mosquitto and NATS; takes ten minutes'
+	@echo 'make outages  measure docs/outages.md anew: what arrives of each change when servers are killed; three minutes'
 	@echo 'make soak     a real chain under random faults until told to stop (Ctrl-C, or SOAK_SECONDS=600)'
 	@echo 'make reliability   measure docs/reliability.md anew, Mosquitto chain included; takes half an hour'
 	@echo 'make build    build/release/sallyport'
@@ -47,6 +48,12 @@ bench:
 	@cmake --preset $(PRESET) >/dev/null || { cmake --preset $(PRESET); exit 1; }
 	@cmake --build --preset $(PRESET) -j $(JOBS) --target sallyport mqtt_load nats_load
 	@SALLYPORT_BUILD=$(BUILD) scripts/bench
+
+outages:
+	@scripts/setup bench
+	@cmake --preset $(PRESET) >/dev/null || { cmake --preset $(PRESET); exit 1; }
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target sallyport mqtt_load nats_load
+	@SALLYPORT_BUILD=$(BUILD) scripts/outage
 
 # What the reliability table and the soak need, next to the program.
 .PHONY: faults

@@ -97,7 +97,9 @@ class Load {
   void closed_loop(Clock::time_point until, std::uint64_t window);
   void open_loop(Clock::time_point until);
   void fill();
-  bool drain();  // until everything arrived, or nothing has for two seconds
+  bool drain();         // until everything arrived, or nothing has for two seconds
+  void wait_for_all();  // or until patience is at its end
+  void show_progress(bool on) { progress_ = on; }
   std::uint64_t best_window();
   std::uint64_t sent() const { return sent_; }
 
@@ -114,7 +116,11 @@ class Load {
   const Tallies& tallies_;
   std::string topic_;
   std::array<std::byte, kMaxPayload> payload_{};
+  void tell();
+
   std::uint64_t sent_ = 0;
+  bool progress_ = false;
+  Clock::time_point told_{};
 };
 
 void Load::publish(std::uint64_t point, const Change& change) {
@@ -155,6 +161,7 @@ void Load::open_loop(Clock::time_point until) {
     std::this_thread::sleep_until(began + due);
     publish_next(began_utc + due.count());  // what is late counts as late
     sender_.service(microseconds(0));
+    tell();
   }
 }
 
@@ -175,6 +182,33 @@ bool Load::drain() {
     before = now;
   }
   return under_way() == 0;
+}
+
+void Load::wait_for_all() {
+  const std::chrono::duration<double> patience(options_.patience), quiet(options_.quiet);
+  const auto began = Clock::now();
+  auto last_news = began;
+  std::uint64_t before = slowest(tallies_);
+  while (under_way() > 0 && Clock::now() - began < patience && Clock::now() - last_news < quiet) {
+    sender_.service(std::chrono::milliseconds(5));
+    tell();
+    const std::uint64_t now = slowest(tallies_);
+    if (now != before) last_news = Clock::now();
+    before = now;
+  }
+  told_ = {};
+  tell();
+  const auto stragglers = Clock::now() + std::chrono::seconds(3);  // what comes again
+  while (Clock::now() < stragglers) sender_.service(std::chrono::milliseconds(5));
+}
+
+// What was sent and how far it came, ten times a second.
+void Load::tell() {
+  if (!progress_ || Clock::now() - told_ < std::chrono::milliseconds(100)) return;
+  told_ = Clock::now();
+  std::printf("{\"event\":\"progress\",\"sent\":%" PRIu64 ",\"newest\":%" PRIu64 ",\"at\":%.3f}\n", sent_,
+              tallies_.front()->newest(), static_cast<double>(utc_nanoseconds()) / 1e9);
+  std::fflush(stdout);
 }
 
 // Which window is best depends on the server; each gets a share of the warm-up. Many consumers share one, as the server
@@ -243,6 +277,22 @@ int print_result(const Load& load, const Tallies& tallies, std::uint64_t window)
   return wrong + backwards + missing == 0 ? 0 : 1;
 }
 
+int run_outages(const LoadOptions& options, Load& load, const Tallies& tallies) {
+  const auto seconds = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options.seconds));
+  print_event("begin", tallies);
+  load.show_progress(true);
+  load.open_loop(Clock::now() + seconds);
+  print_event("end", tallies);
+  load.wait_for_all();
+  const Tally& tally = *tallies.front();
+  std::printf("{\"event\":\"result\",\"sent\":%" PRIu64 ",\"arrived\":%" PRIu64 ",\"repeated\":%" PRIu64
+              ",\"backwards\":%" PRIu64 ",\"wrong\":%" PRIu64 ",\"not_newest\":%" PRIu64 "}\n",
+              load.sent(), tally.received(), tally.duplicates, tally.backwards, tally.wrong,
+              tally.not_newest(load.sent()));
+  std::fflush(stdout);
+  return 0;
+}
+
 void wait_for_end_of_input() {
   char rest = 0;
   while (::read(STDIN_FILENO, &rest, 1) > 0) {
@@ -265,7 +315,7 @@ std::int64_t utc_nanoseconds() {
 LoadOptions parse_options(int argc, char** argv, const std::string& about) {
   LoadOptions options;
   CLI::App app(about);
-  app.add_option("--mode", options.mode)->check(CLI::IsMember({"load", "fill", "collect"}));
+  app.add_option("--mode", options.mode)->check(CLI::IsMember({"load", "fill", "collect", "outages"}));
   app.add_option("--publish", options.publish_port, "port of the first server on this machine");
   app.add_option("--consume", options.consume_port, "port of the last server on this machine")->required();
   app.add_option("--points", options.points)->check(CLI::Range(1, 100'000'000));
@@ -280,6 +330,10 @@ LoadOptions parse_options(int argc, char** argv, const std::string& about) {
   app.add_option("--qos", options.qos)->check(CLI::Range(0, 1));
   app.add_flag("--retain", options.retain);
   app.add_flag("--jetstream", options.jetstream);
+  app.add_option("--keep", options.keep, "what a stream keeps of each subject")->check(CLI::IsMember({"last", "all"}));
+  app.add_option("--storage", options.storage)->check(CLI::IsMember({"memory", "file"}));
+  app.add_option("--patience", options.patience, "--mode outages: seconds to wait in the end");
+  app.add_option("--quiet", options.quiet, "--mode outages: seconds without news after which nothing more is expected");
   app.add_option("--streams", options.streams, "JetStream domains, plant first, comma between them");
   try {
     app.parse(argc, argv);
@@ -329,16 +383,40 @@ void Tally::arrived(std::string_view topic, std::span<const std::byte> payload) 
     probes_.fetch_add(1, std::memory_order_release);
     return;
   }
-  std::uint32_t& last = last_[*point];
-  if (change->value <= last) {
-    ++(change->value == last ? duplicates : backwards);
-    return;
-  }
-  last = change->value;
+  if (!(seen_.empty() ? is_news(last_[*point], change->value) : first_time(*point, change->value))) return;
   bytes += payload.size();
   if (recording_.load(std::memory_order_acquire) && latencies.size() < kMaxLatencies)
     latencies.push_back(utc_nanoseconds() - change->source_time);
   received_.fetch_add(1, std::memory_order_release);
+}
+
+bool Tally::is_news(std::uint32_t& last, std::uint32_t value) {
+  if (value <= last) {
+    ++(value == last ? duplicates : backwards);
+    return false;
+  }
+  last = value;
+  return true;
+}
+
+bool Tally::first_time(std::uint64_t point, std::uint32_t value) {
+  backwards += value < last_[point];
+  last_[point] = value;
+  std::vector<bool>& seen = seen_[point];
+  if (value >= seen.size()) seen.resize(value + std::size_t{64});
+  const bool again = seen[value];
+  duplicates += again;
+  seen[value] = true;
+  const std::uint64_t place = (value - std::uint64_t{1}) * last_.size() + point + 1;
+  if (place > newest_.load(std::memory_order_relaxed)) newest_.store(place, std::memory_order_release);
+  return !again;
+}
+
+std::uint64_t Tally::not_newest(std::uint64_t sent) const {
+  std::uint64_t count = 0;
+  for (std::uint64_t point = 0; point < last_.size(); ++point)
+    count += last_[point] != sent / last_.size() + (point < sent % last_.size());
+  return count;
 }
 
 int run_load(const LoadOptions& options, Sender& sender, const Tallies& tallies) {
@@ -354,6 +432,7 @@ int run_load(const LoadOptions& options, Sender& sender, const Tallies& tallies)
     wait_for_end_of_input();
     return complete ? 0 : 1;
   }
+  if (options.mode == "outages") return run_outages(options, load, tallies);
   std::uint64_t window = 0;
   if (options.rate > 0)
     load.open_loop(in(options.warm_up));

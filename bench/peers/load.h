@@ -17,7 +17,9 @@
 namespace sallyport::peers {
 
 struct LoadOptions {
-  std::string mode = "load";  // load: publish and check; fill: each point once, then hold; collect: only consume
+  // load: publish and check; fill: each point once, then hold; collect: only consume; outages: publish at `rate`
+  // whatever happens to the servers in between, and count what became of each change
+  std::string mode = "load";
   std::uint16_t publish_port = 0, consume_port = 0;
   std::uint64_t points = 100'000;
   double seconds = 3, warm_up = 1;
@@ -30,7 +32,11 @@ struct LoadOptions {
   bool retain = false;
   // NATS
   bool jetstream = false;
-  std::string streams;  // the domains, plant first: comma between them
+  std::string streams;             // the domains, plant first: comma between them
+  std::string keep = "last";       // of each subject, or all
+  std::string storage = "memory";  // or file
+  // Mode outages: how long to wait in the end, and for how long nothing may arrive until that is it.
+  double patience = 90, quiet = 40;
 };
 
 // Parses the command line, complains and ends the process when it is wrong.
@@ -55,20 +61,31 @@ std::size_t encode(const Change& change, bool json, std::byte* buffer);
 // Checks what one consumer gets. arrived() on the consumer's thread; the rest any thread.
 class Tally {
  public:
-  explicit Tally(std::uint64_t points) : last_(points) {}
+  explicit Tally(const LoadOptions& options)
+      : last_(options.points), seen_(options.mode == "outages" ? options.points : 0) {}
   void arrived(std::string_view topic, std::span<const std::byte> payload);
 
   std::uint64_t received() const { return received_.load(std::memory_order_acquire); }  // each change once
+  // In mode outages: of all changes of all points in turn, how far into them the newest that arrived is.
+  std::uint64_t newest() const { return newest_.load(std::memory_order_acquire); }
   std::uint64_t probes() const { return probes_.load(std::memory_order_acquire); }
   void record_latency(bool on) { recording_.store(on, std::memory_order_release); }
 
   // Once nothing arrives any more.
+  // In mode outages a change that comes again is a duplicate, and whatever is older than what its point had just before
+  // is backwards, whether it comes again or not.
   std::uint64_t wrong = 0, backwards = 0, duplicates = 0, bytes = 0;
   std::vector<std::int64_t> latencies;  // ns
+  // How many points did not get their newest value last, of `sent` changes of all points in turn.
+  std::uint64_t not_newest(std::uint64_t sent) const;
 
  private:
-  std::vector<std::uint32_t> last_;  // by point: the newest value
-  std::atomic<std::uint64_t> received_ = 0, probes_ = 0;
+  bool is_news(std::uint32_t& last, std::uint32_t value);
+  bool first_time(std::uint64_t point, std::uint32_t value);
+
+  std::vector<std::uint32_t> last_;      // by point: the newest value; of mode outages the last that arrived
+  std::vector<std::vector<bool>> seen_;  // by point and value, in mode outages
+  std::atomic<std::uint64_t> received_ = 0, probes_ = 0, newest_ = 0;
   std::atomic<bool> recording_ = false;
 };
 using Tallies = std::vector<std::unique_ptr<Tally>>;

@@ -100,7 +100,7 @@ class MqttConsumer {
 
 int run(const LoadOptions& options) {
   Tallies tallies;
-  for (unsigned i = 0; i < options.consumers; ++i) tallies.push_back(std::make_unique<Tally>(options.points));
+  for (unsigned i = 0; i < options.consumers; ++i) tallies.push_back(std::make_unique<Tally>(options));
   std::vector<std::unique_ptr<MqttConsumer>> consumers;
   for (const auto& tally : tallies) consumers.push_back(std::make_unique<MqttConsumer>(options, *tally));
   if (options.mode == "collect") return run_collect(options, *tallies.front());

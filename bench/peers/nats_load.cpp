@@ -44,7 +44,8 @@ natsConnection* connected(const LoadOptions& options, std::uint16_t port) {
 // JetStream of one domain.
 class Streams {
  public:
-  Streams(natsConnection* connection, const std::string& domain) : domain_(domain) {
+  Streams(natsConnection* connection, const std::string& domain, const LoadOptions& how)
+      : domain_(domain), keep_all_(how.keep == "all"), in_file_(how.storage == "file") {
     jsOptions options;
     check(jsOptions_Init(&options), "JetStream");
     options.Domain = domain_.c_str();
@@ -59,15 +60,15 @@ class Streams {
   Streams(const Streams&) = delete;
   Streams& operator=(const Streams&) = delete;
 
-  // Holds the last message of each subject, in memory. Of `upstream`'s stream when one is named, else of what is
-  // published. Streams of leaf nodes may take a moment until they answer.
+  // Holds the last message of each subject in memory, unless told otherwise. Of `upstream`'s stream when one is named,
+  // else of what is published. Streams of leaf nodes may take a moment until they answer.
   void add(const std::string& upstream) {
     jsStreamConfig config;
     check(jsStreamConfig_Init(&config), "stream");
     const std::string name = name_of(domain_);
     config.Name = name.c_str();
-    config.Storage = js_MemoryStorage;
-    config.MaxMsgsPerSubject = 1;
+    config.Storage = in_file_ ? js_FileStorage : js_MemoryStorage;
+    config.MaxMsgsPerSubject = keep_all_ ? -1 : 1;
     config.AllowDirect = true;
     const char* subjects[] = {kEverything};
     const std::string from = name_of(upstream), prefix = "$JS." + upstream + ".API";
@@ -105,6 +106,7 @@ class Streams {
 
  private:
   std::string domain_;
+  const bool keep_all_, in_file_;
   jsCtx* context_ = nullptr;
 };
 
@@ -153,7 +155,7 @@ class NatsConsumer {
   NatsConsumer(const LoadOptions& options, const std::string& domain, Tally& tally)
       : connection_(connected(options, options.consume_port)) {
     if (options.jetstream) {
-      stream_ = std::make_unique<Streams>(connection_, domain);
+      stream_ = std::make_unique<Streams>(connection_, domain, options);
       jsSubOptions how;
       check(jsSubOptions_Init(&how), "subscribe");
       const std::string name = Streams::name_of(domain);
@@ -184,7 +186,7 @@ class NatsConsumer {
 // A new mirror in the last domain, of the one before it: until it has all messages.
 int collect(const LoadOptions& options, const std::vector<std::string>& domains) {
   natsConnection* connection = connected(options, options.consume_port);
-  Streams streams(connection, domains.back());
+  Streams streams(connection, domains.back(), options);
   streams.add(domains[domains.size() - 2]);
   while (streams.messages() < options.points) pause(std::chrono::milliseconds(2));
   std::printf("{\"event\":\"complete\",\"at\":%.6f}\n", static_cast<double>(utc_nanoseconds()) / 1e9);
@@ -201,13 +203,13 @@ int run(const LoadOptions& options) {
   natsConnection* connection = connected(options, options.publish_port);
   std::unique_ptr<Streams> first;
   for (std::size_t i = 0; options.jetstream && i < domains.size(); ++i) {
-    auto streams = std::make_unique<Streams>(connection, domains[i]);
+    auto streams = std::make_unique<Streams>(connection, domains[i], options);
     streams->add(i == 0 ? "" : domains[i - 1]);
     if (i == 0) first = std::move(streams);
   }
   if (options.jetstream && !first) die("--jetstream needs --streams");
   Tallies tallies;
-  for (unsigned i = 0; i < options.consumers; ++i) tallies.push_back(std::make_unique<Tally>(options.points));
+  for (unsigned i = 0; i < options.consumers; ++i) tallies.push_back(std::make_unique<Tally>(options));
   std::vector<std::unique_ptr<NatsConsumer>> consumers;
   for (const auto& tally : tallies)
     consumers.push_back(std::make_unique<NatsConsumer>(options, domains.empty() ? "" : domains.back(), *tally));
