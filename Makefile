@@ -12,7 +12,7 @@ help:
 	@echo 'make demo     set up, build, run plant -> DMZ -> AI on this machine, pull the cable, show that it heals'
 	@echo 'make test     set up, build, run every test'
 	@echo 'make bench    measure docs/performance.md anew, beside Mosquitto and NATS; takes ten minutes'
-	@echo 'make outages  measure docs/outages.md anew: what arrives of each change when servers are killed; three minutes'
+	@echo 'make outages  measure docs/outages.md anew: what arrives of each change when servers are killed; four minutes'
 	@echo 'make soak     a real chain under random faults until told to stop (Ctrl-C, or SOAK_SECONDS=600)'
 	@echo 'make reliability   measure docs/reliability.md anew, Mosquitto chain included; takes half an hour'
 	@echo 'make build    build/release/sallyport'

@@ -265,15 +265,17 @@ class Sallyport:
         self.watcher.start()
         return self.began
 
-    def arrived(self):
-        result = self.result()
+    def arrived(self, result=None):
+        result = result or self.result()
         return int(result.get("changes", 0)) - int(result.get("repeated", 0)) - self.before
 
     # Nothing is left out or overtaken as long as the recorder says so, thus what arrived last is also the newest.
     def watch(self):
         while not self.done.wait(0.1):
-            sent = self.plan.rate * min(self.plan.seconds, time.time() - self.began)
-            self.progress.append((time.time(), sent, self.arrived()))
+            result = self.result()
+            at = int(result.get("at", 0)) / 1e9  # the file may be older than now
+            sent = self.plan.rate * max(0, min(self.plan.seconds, at - self.began))
+            self.progress.append((at, sent, self.arrived(result)))
 
     def wait_for_all(self, sent):
         began = last_news = time.time()
