@@ -93,10 +93,11 @@ inline void Namespace::Impl::set(PointId id, Slot& slot, Change& change, bool st
 }
 
 void Namespace::Impl::take_from_digest(PointId id, Slot& slot) {
+  // What is summed stays in the list until all of it is. Before this point is taken out: it would be put back as it was.
+  if (unsummed.size() > std::size_t{table.end()} * 2 + 1024) sum();
   cells[slot.cell].digest -= digest_of(slot);
   slot.unsummed = true;
   unsummed.push_back(id);
-  if (unsummed.size() > std::size_t{table.end()} * 2 + 1024) sum();  // points that come and go under the same ids
 }
 
 // Small batches mean that there is time, and that few points change twice between two heartbeats. Without this a heartbeat

@@ -231,6 +231,41 @@ TEST_F(NamespaceTable, HoldsTheSameDigestHoweverAStateWasReached) {
   EXPECT_EQ(ns.holding(mine)->points, 2u);
 }
 
+// Digests are summed a little at a time between large batches, so that the list of what is to be summed is never empty.
+TEST(NamespaceDigest, StaysRightWhenItIsSummedLittleByLittle) {
+  SystemClock clock;
+  Namespace busy(clock, {.max_points = 4000, .ring_entries = 256, .max_routes = 16}), quiet(clock, {.max_points = 4000, .ring_entries = 256, .max_routes = 16});
+  constexpr std::size_t kPoints = 2000;
+  std::vector<PointId> ids(kPoints);
+  std::vector<RouteId> routes;
+  for (Namespace* ns : {&busy, &quiet}) {
+    routes.push_back(*ns->add_route({"n", "s", {"n"}}));
+    for (std::size_t i = 0; i < kPoints; ++i) {
+      const std::string path = "p" + std::to_string(i);
+      const Definition d{path, nullptr, {kNoPoint, 0, 1, Value::from(0.0)}};
+      ns->define(routes.back(), std::span(&d, 1), std::span(&ids[i], 1));
+    }
+  }
+  std::vector<double> values(kPoints);
+  for (std::size_t round = 1; round <= 500; ++round) {
+    for (const std::size_t size : {100u, 1u}) {
+      std::vector<Change> changes;
+      for (std::size_t i = 0; i < size; ++i) {
+        const std::size_t point = (round * 100 + i) % kPoints;
+        values[point] = static_cast<double>(round);
+        changes.push_back({ids[point], 0, static_cast<UtcNanoseconds>(round), Value::from(values[point])});
+      }
+      busy.apply(routes[0], changes);
+    }
+  }
+  std::vector<PointView> points;
+  busy.list(Patterns::everything(), 0, kPoints, points);
+  std::vector<Change> all;
+  for (const PointView& point : points) all.push_back({point.id, point.underlying, point.source_time, point.value});
+  quiet.apply(routes[1], all);
+  EXPECT_EQ(busy.route_holding(routes[0]).digest, quiet.route_holding(routes[1]).digest);
+}
+
 TEST(NamespaceThreads, AgreeInTheEndWithOneWriterAndThreeReaders) {
   SystemClock clock;
   Namespace ns(clock, {.max_points = 1000, .ring_entries = 256, .max_routes = 16});
