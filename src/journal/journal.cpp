@@ -403,11 +403,13 @@ void Journal::delete_segment(Position first) {
 }
 
 void Journal::delete_acknowledged() {
+  if (!readers_known_) return;   // after a start the writing thread may be here before anyone has said who reads
   const Position done = acknowledged_by_all();
   while (segments_.size() > 1 && segments_.begin()->second.last <= done) delete_segment(segments_.begin()->first);
 }
 
 void Journal::enforce_limits(std::unique_lock<std::mutex>& lock) {
+  if (!readers_known_) return;
   while (options_.at_limit == AtLimit::drop_oldest && segments_.size() > 1 && total_bytes_ > options_.max_bytes) {
     drop_oldest(lock, "the journal may have " + std::to_string(options_.max_bytes >> 20) + " MiB");
   }

@@ -227,7 +227,7 @@ class Journal final : public Feeds {
   UtcNanoseconds alive_ = 0;
   std::uint64_t rate_bytes_ = 0;
   MonotonicTime rate_since_{};
-  bool stopping_ = false, state_dirty_ = false, gaps_dirty_ = false;
+  bool stopping_ = false, state_dirty_ = false, gaps_dirty_ = false, readers_known_ = false;
 
   // Only the writing thread.
   std::unique_ptr<SegmentWriter> writer_;

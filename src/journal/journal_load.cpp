@@ -157,7 +157,7 @@ void Journal::save_state(bool clean) {
   std::ofstream out(path + ".new", std::ios::trunc);
   out << "clean " << (clean ? 1 : 0) << "\nalive " << clock_.utc() << "\n";
   for (const auto& [name, reader] : readers_) {
-    if (reader.wanted) out << "reader " << reader.acknowledged << " " << name << "\n";
+    if (reader.wanted || !readers_known_) out << "reader " << reader.acknowledged << " " << name << "\n";
   }
   out.close();
   if (out) ::rename((path + ".new").c_str(), path.c_str());
@@ -165,6 +165,7 @@ void Journal::save_state(bool clean) {
 
 void Journal::set_readers(std::vector<std::string> names) {
   const std::lock_guard lock(mutex_);
+  readers_known_ = true;
   for (auto& [name, reader] : readers_) reader.wanted = false;
   for (const std::string& name : names) {
     ReaderState& reader = readers_[name];

@@ -198,6 +198,20 @@ TEST_F(JournalTest, DeletesWhatAllHaveReadAndKeepsWhatOneHasNot) {
   EXPECT_EQ(segments().size(), 1u);
 }
 
+TEST_F(JournalTest, DeletesNothingBeforeItIsToldWhoReads) {
+  options.own = {"acme/**"};   // so that a start writes something by itself
+  {
+    const auto journal = open();
+    put(*journal, "acme/a", 0, 100);
+  }
+  auto opened = Journal::open(options, clock);
+  ASSERT_TRUE(opened);
+  until_durable(**opened);
+  std::this_thread::sleep_for(50ms);
+  (*opened)->set_readers({"sink/a"});
+  EXPECT_EQ(read_all(**opened).entries.size(), 100u);
+}
+
 TEST_F(JournalTest, PassesOverWhatAnotherPathBroughtAlready) {
   const auto journal = open();
   const std::uint32_t stream = journal->intern_stream("plant-9", 7);

@@ -88,6 +88,7 @@ duplicate_window = "100ms"
   node.start();
   ASSERT_TRUE(node.wait_ready()) << node.log();
   std::vector<Found> found;
+  std::string holes;
   // Of each life of the node, everything from 1 to its last: what is kept is there, and nothing twice.
   EXPECT_TRUE(eventually(
       [&] {
@@ -99,9 +100,14 @@ duplicate_window = "100ms"
           ++count;
           last = std::max(last, one.sequence);
         }
+        holes = std::to_string(streams.size()) + " streams";
+        for (const auto& [name, stream] : streams) {
+          if (stream.first != stream.second) holes += "; " + name + " has " + std::to_string(stream.first) + " of " + std::to_string(stream.second);
+        }
         return streams.size() >= 5 && std::ranges::all_of(streams, [](const auto& each) { return each.second.first == each.second.second; });
       },
-      seconds(60)));
+      seconds(60)))
+      << holes << "\n" << boost::json::serialize(node.status()) << "\n" << node.log();
   EXPECT_EQ(what_is_wrong(found, found.size()), "");
   EXPECT_GE(found.size(), 12'000u);
   node.process().signal(15);
