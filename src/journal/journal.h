@@ -263,6 +263,7 @@ class JournalReader final : public Feed {
   const std::string name_;
   const std::function<bool(std::string_view)> match_;
   Position position_ = 0;
+  Position handed_ = 0, acknowledged_ = 0;   // the last entry or gap handed out; what whoever reads has said
   std::unique_ptr<SegmentReader> segment_;
   bool in_block_ = false;
   UtcNanoseconds last_written_ = 0;

@@ -25,7 +25,7 @@ Result<std::unique_ptr<JournalReader>> Journal::open_reader(const std::string& r
   state.armed = false;
   state.waker = std::move(waker);
   std::unique_ptr<JournalReader> made(new JournalReader(*this, reader, std::move(match)));
-  made->position_ = state.acknowledged;
+  made->position_ = made->handed_ = made->acknowledged_ = state.acknowledged;
   return made;
 }
 
@@ -38,13 +38,16 @@ JournalReader::~JournalReader() {
 }
 
 void JournalReader::resume(Position position) {
-  position_ = position;
+  position_ = handed_ = position;
   segment_.reset();
   in_block_ = false;
   acknowledge(position);
 }
 
+// Once all that was handed out is acknowledged, so is what has been passed over since.
 void JournalReader::acknowledge(Position position) {
+  if (position >= handed_) position = std::max(position, position_);
+  acknowledged_ = std::max(acknowledged_, position);
   const std::lock_guard lock(journal_.mutex_);
   auto& state = journal_.readers_[name_];
   if (position <= state.acknowledged) return;
@@ -96,7 +99,9 @@ Result<void> JournalReader::read(FeedBatch& batch, std::size_t max) {
   }
   batch.position = position_;
   batch.more = more;
-  if (batch.entries.empty() && batch.gaps.empty() && position_ > began) acknowledge(position_);
+  if (!batch.entries.empty()) handed_ = batch.entries.back().position;
+  if (!batch.gaps.empty()) handed_ = std::max(handed_, batch.gaps.back().position);
+  if (position_ > began && acknowledged_ >= handed_) acknowledge(position_);
   return {};
 }
 

@@ -198,6 +198,36 @@ TEST_F(JournalTest, DeletesWhatAllHaveReadAndKeepsWhatOneHasNot) {
   EXPECT_EQ(segments().size(), 1u);
 }
 
+TEST_F(JournalTest, WhatIsUnderWayIsKeptThoughWhatFollowsDoesNotConcernTheReader) {
+  const auto journal = open();
+  const auto feed_of_a = [&] { return journal->open("sink/a", *Patterns::parse({"acme/a"}), [] {}); };
+  put(*journal, "acme/a", 0, 10);
+  until_durable(*journal);
+  {
+    auto feed = feed_of_a();
+    ASSERT_TRUE(feed);
+    EXPECT_EQ(read_all(**feed).entries.size(), 10u);   // not acknowledged
+    put(*journal, "acme/b", 0, 10);
+    until_durable(*journal);
+    EXPECT_EQ(read_all(**feed).entries.size(), 0u);
+  }
+  {
+    auto feed = feed_of_a();
+    const All all = read_all(**feed);
+    ASSERT_EQ(all.entries.size(), 10u);
+    (*feed)->acknowledge(all.entries[3].position);
+  }
+  auto feed = feed_of_a();
+  const All rest = read_all(**feed);
+  ASSERT_EQ(rest.entries.size(), 6u);
+  (*feed)->acknowledge(rest.entries.back().position);
+  EXPECT_EQ((*feed)->status().behind, 0u) << "what does not concern it need not be acknowledged";
+  put(*journal, "acme/b", 10, 10);
+  until_durable(*journal);
+  EXPECT_EQ(read_all(**feed).entries.size(), 0u);
+  EXPECT_EQ((*feed)->status().behind, 0u);
+}
+
 TEST_F(JournalTest, DeletesNothingBeforeItIsToldWhoReads) {
   options.own = {"acme/**"};   // so that a start writes something by itself
   {
