@@ -87,6 +87,8 @@ std::string size_text(std::uint64_t bytes) {
   return '"' + number_text(bytes) + std::string(names[index]) + '"';
 }
 
+std::string rate_text(std::uint64_t bits) { return '"' + bit_rate_text(bits) + '"'; }
+
 // "at least 1", "at most 9", "1 to 9"
 template <typename T, typename Text>
 std::string range_text(T min, T max, Text&& text) {
@@ -314,23 +316,35 @@ Duration SettingsReader::duration(std::string_view key, Duration default_value, 
   return default_value;
 }
 
-std::uint64_t SettingsReader::size_bytes(std::string_view key, std::uint64_t default_value, std::uint64_t min,
-                                         std::uint64_t max) {
+// A number with its unit in quotes.
+std::uint64_t SettingsReader::quantity(std::string_view key, std::uint64_t default_value, std::uint64_t min, std::uint64_t max,
+                                       Result<std::uint64_t> (*parse)(std::string_view), std::string (*text_of)(std::uint64_t),
+                                       std::string_view what) {
   const toml::node* node = state_->find(key);
   if (node == nullptr) return default_value;
   const auto* text = node->as_string();
   if (text == nullptr) {
-    state_->wrong_type(key, "a size with its unit in quotes", size_text(default_value), *node);
+    state_->wrong_type(key, "a " + std::string(what) + " with its unit in quotes", text_of(default_value), *node);
     return default_value;
   }
-  const auto found = parse_size(text->get());
+  const auto found = parse(text->get());
   if (!found) {
     problem(key, "'" + std::string(key) + "': " + found.error().message);
     return default_value;
   }
   if (*found >= min && *found <= max) return *found;
-  state_->out_of_range(key, in_quotes(text->get()), range_text(min, max, size_text));
+  state_->out_of_range(key, in_quotes(text->get()), range_text(min, max, text_of));
   return default_value;
+}
+
+std::uint64_t SettingsReader::size_bytes(std::string_view key, std::uint64_t default_value, std::uint64_t min,
+                                         std::uint64_t max) {
+  return quantity(key, default_value, min, max, parse_size, size_text, "size");
+}
+
+std::uint64_t SettingsReader::bit_rate(std::string_view key, std::uint64_t default_value, std::uint64_t min,
+                                       std::uint64_t max) {
+  return quantity(key, default_value, min, max, parse_bit_rate, rate_text, "rate");
 }
 
 bool SettingsReader::is_array(std::string_view key) const {

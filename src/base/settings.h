@@ -73,6 +73,8 @@ class SettingsReader {
   Duration duration(std::string_view key, Duration default_value, Duration min, Duration max);
   // "64KiB", "64MiB", "1GB"
   std::uint64_t size_bytes(std::string_view key, std::uint64_t default_value, std::uint64_t min, std::uint64_t max);
+  // "9600 bit/s", "64 kbit/s", "100 Mbit/s", "1 Gbit/s": bits a second
+  std::uint64_t bit_rate(std::string_view key, std::uint64_t default_value, std::uint64_t min, std::uint64_t max);
   bool is_array(std::string_view key) const;  // for keys that take one or several
   std::vector<std::string> strings(std::string_view key, std::vector<std::string> default_value);
   // One of `allowed`; otherwise a problem that lists them.
@@ -94,12 +96,16 @@ class SettingsReader {
   void finish();
 
  private:
+  std::uint64_t quantity(std::string_view key, std::uint64_t default_value, std::uint64_t min, std::uint64_t max,
+                         Result<std::uint64_t> (*parse)(std::string_view), std::string (*text_of)(std::uint64_t), std::string_view what);
   struct State;
   std::unique_ptr<State> state_;
 };
 
 Result<Duration> parse_duration(std::string_view text);
 Result<std::uint64_t> parse_size(std::string_view text);
+Result<std::uint64_t> parse_bit_rate(std::string_view text);
+std::string bit_rate_text(std::uint64_t bits_per_second);   // "100 Mbit/s"
 // The entry of `candidates` nearest to `text` by edit distance, if near enough to be a typing error.
 std::optional<std::string> nearest(std::string_view text, const std::vector<std::string>& candidates);
 

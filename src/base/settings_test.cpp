@@ -144,6 +144,10 @@ TEST(Settings, SaysWhatIsWrongWithAValue) {
        "'x' must be a size with its unit in quotes, such as x = \"64KiB\"; found the integer 64"},
       {"x = \"1GiB\"", [](auto& r) { r.size_bytes("x", 1, 1024, 1u << 20); },
        "'x' is \"1GiB\"; it must be \"1KiB\" to \"1MiB\""},
+      {"x = \"1 kbit/s\"", [](auto& r) { r.bit_rate("x", 9600, 9600, 1'000'000); },
+       "'x' is \"1 kbit/s\"; it must be \"9600 bit/s\" to \"1 Mbit/s\""},
+      {"x = 100", [](auto& r) { r.bit_rate("x", 1'000'000, 1, 2'000'000); },
+       "'x' must be a rate with its unit in quotes, such as x = \"1 Mbit/s\"; found the integer 100"},
       {"x = [\"a\", 1]", [](auto& r) { r.strings("x", {}); }, "'x' must hold strings only; found the integer 1"},
       {"x = \"jsno\"", [](auto& r) { r.choice("x", "json", {"json", "value"}); },
        "'x' must be one of \"json\", \"value\"; found the string \"jsno\"; did you mean \"json\"?"},
@@ -353,6 +357,16 @@ TEST(Settings, SizesHaveAUnit) {
   for (const auto& [text, expected] : table) EXPECT_EQ(parse_size(text), expected) << text;
   for (const std::string_view text : {"", "64", "64M", "64mib", "-1B", "99999999TiB", "B"})
     EXPECT_FALSE(parse_size(text)) << text;
+}
+
+TEST(Settings, RatesHaveAUnit) {
+  const std::pair<std::string_view, std::uint64_t> table[] = {
+      {"9600 bit/s", 9600}, {"64kbit/s", 64'000}, {"100 Mbit/s", 100'000'000}, {"2.5 Gbit/s", 2'500'000'000}};
+  for (const auto& [text, expected] : table) EXPECT_EQ(parse_bit_rate(text), expected) << text;
+  for (const std::string_view text : {"", "100", "100M", "100 MB/s", "100 mbit/s", "-1 bit/s", "99999999999 Gbit/s"})
+    EXPECT_FALSE(parse_bit_rate(text)) << text;
+  for (const std::string_view text : {"9600 bit/s", "64 kbit/s", "1500 kbit/s", "100 Mbit/s", "1 Gbit/s"})
+    EXPECT_EQ(bit_rate_text(*parse_bit_rate(text)), text);
 }
 
 TEST(Settings, TheNearestKeyIsNearEnoughToBeATypingError) {

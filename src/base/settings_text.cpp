@@ -34,6 +34,7 @@ constexpr Unit kSizeUnits[] = {{"B", 1},
                                {"GiB", 1u << 30},
                                {"TB", 1'000'000'000'000},
                                {"TiB", std::uint64_t{1} << 40}};
+constexpr Unit kRateUnits[] = {{"bit/s", 1}, {"kbit/s", 1'000}, {"Mbit/s", 1'000'000}, {"Gbit/s", 1'000'000'000}};
 
 // Digits with an optional fraction, then a unit; nullopt when it is not that, or does not fit into 63 bits.
 std::optional<std::uint64_t> parse_with_unit(std::string_view text, std::span<const Unit> units) {
@@ -102,6 +103,23 @@ Result<std::uint64_t> parse_size(std::string_view text) {
                     "' is no size; expected a number with B, KB, KiB, MB, MiB, GB or GiB, such as \"64MiB\"");
   }
   return *bytes;
+}
+
+Result<std::uint64_t> parse_bit_rate(std::string_view text) {
+  const auto bits = parse_with_unit(text, kRateUnits);
+  if (!bits) {
+    return fail(ErrorCode::invalid, "'" + std::string(text.substr(0, 40)) +
+                                        "' is no rate; expected a number with bit/s, kbit/s, Mbit/s or Gbit/s, such as \"100 Mbit/s\"");
+  }
+  return *bits;
+}
+
+std::string bit_rate_text(std::uint64_t bits_per_second) {
+  const Unit* unit = kRateUnits;
+  for (const Unit& larger : kRateUnits) {
+    if (bits_per_second != 0 && bits_per_second % larger.factor == 0) unit = &larger;
+  }
+  return std::to_string(bits_per_second / unit->factor) + ' ' + std::string(unit->name);
 }
 
 std::optional<std::string> nearest(std::string_view text, const std::vector<std::string>& candidates) {
