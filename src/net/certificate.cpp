@@ -249,6 +249,24 @@ Result<std::string> node_name_of(const X509& certificate) {
   return name;
 }
 
+bool has_sign_usage(const X509& certificate) {
+  using UsagesPtr = std::unique_ptr<EXTENDED_KEY_USAGE, OpenSslFree<EXTENDED_KEY_USAGE_free>>;
+  int critical = 0;
+  const UsagesPtr usages(
+      static_cast<EXTENDED_KEY_USAGE*>(X509_get_ext_d2i(&certificate, NID_ext_key_usage, &critical, nullptr)));
+  if (!usages || critical != 1 || sk_ASN1_OBJECT_num(usages.get()) != 1) return false;
+  std::array<char, 128> text{};
+  const int size = OBJ_obj2txt(text.data(), static_cast<int>(text.size()), sk_ASN1_OBJECT_value(usages.get(), 0), 1);
+  return size > 0 && std::string_view(text.data()) == kSignUsage;
+}
+
+StorePtr make_trust_store(const std::vector<CertificatePtr>& trust) {
+  StorePtr store(X509_STORE_new());
+  for (const CertificatePtr& each : trust) X509_STORE_add_cert(store.get(), each.get());
+  X509_STORE_set_flags(store.get(), X509_V_FLAG_PARTIAL_CHAIN);
+  return store;
+}
+
 Result<CertificateInfo> read_certificate(const std::string& pem_file) {
   const auto certificates = load_certificates(pem_file);
   if (!certificates) return std::unexpected(certificates.error());

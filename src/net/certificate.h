@@ -30,6 +30,13 @@ std::string key_algorithm_of(const X509& certificate);
 // One of the signature algorithms that are offered in the handshake.
 bool accepted_key_algorithm(std::string_view algorithm);
 
+// The extended key usage of certificates that sign data (net/signer.h): of our own, so that nothing else accepts them.
+inline constexpr const char* kSignUsage = "2.25.170271712577270046300206148524223623150";
+// Is that its only extended key usage, and a critical one?
+bool has_sign_usage(const X509& certificate);
+// An empty store fails every check. What stands in a trust file is trusted, also an intermediate authority without its root.
+StorePtr make_trust_store(const std::vector<CertificatePtr>& trust);
+
 UtcNanoseconds utc_now();
 // "3 days", "2 hours": the larger unit, rounded down.
 std::string in_words(Duration span);

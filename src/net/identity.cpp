@@ -63,14 +63,6 @@ Result<void> check_key(const IdentityFiles& files, const Material& material) {
                                       "; the two files of one `sallyport keys issue` belong together");
 }
 
-StorePtr trust_store(const std::vector<CertificatePtr>& trust) {
-  StorePtr store(X509_STORE_new());
-  for (const CertificatePtr& each : trust) X509_STORE_add_cert(store.get(), each.get());
-  // Whatever stands in the trust file is trusted, also an intermediate authority without its root.
-  X509_STORE_set_flags(store.get(), X509_V_FLAG_PARTIAL_CHAIN);
-  return store;
-}
-
 // Returns the verification error, X509_V_OK if none.
 int verify(const Material& material, X509_STORE* store, int purpose) {
   const StoreContextPtr context(X509_STORE_CTX_new());
@@ -88,7 +80,7 @@ int verify(const Material& material, X509_STORE* store, int purpose) {
 }
 
 Result<void> check_trust(const IdentityFiles& files, const Material& material) {
-  const StorePtr store = trust_store(material.trust);
+  const StorePtr store = make_trust_store(material.trust);
   const int error = verify(material, store.get(), X509_PURPOSE_ANY);
   switch (error) {
     case X509_V_OK:
@@ -169,7 +161,7 @@ bool set_material(SSL_CTX* context, const Material& material) {
     // The peer has its own copy of the root, or does not trust it.
     if (!self_signed(each) && SSL_CTX_add1_chain_cert(context, each) != 1) return false;
   }
-  SSL_CTX_set_cert_store(context, trust_store(material.trust).release());
+  SSL_CTX_set_cert_store(context, make_trust_store(material.trust).release());
   return SSL_CTX_use_PrivateKey(context, material.key.get()) == 1;
 }
 

@@ -114,14 +114,25 @@ Result<std::string> key_pem(EVP_PKEY* key) {
   return std::string(text, static_cast<std::size_t>(size));
 }
 
-Result<void> write_pair(const std::string& folder, const std::string& name, X509* certificate, EVP_PKEY* key) {
-  const auto certificate_text = certificate_pem(certificate);
+struct Pair {
+  CertificatePtr certificate;
+  KeyPtr key;
+};
+
+Result<void> add_files(std::vector<NewFile>& files, const std::string& folder, const std::string& name, const Pair& pair) {
+  const auto certificate_text = certificate_pem(pair.certificate.get());
   if (!certificate_text) return std::unexpected(certificate_text.error());
-  const auto key_text = key_pem(key);
+  auto key_text = key_pem(pair.key.get());
   if (!key_text) return std::unexpected(key_text.error());
-  const std::array<NewFile, 2> files = {NewFile{in_folder(folder, name + ".key"), *key_text, 0600},
-                                        NewFile{in_folder(folder, name + ".crt"), *certificate_text, 0644}};
-  return write_new_files(files);
+  files.push_back({in_folder(folder, name + ".key"), *std::move(key_text), 0600});
+  files.push_back({in_folder(folder, name + ".crt"), *certificate_text, 0644});
+  return {};
+}
+
+Result<void> write_and_forget(std::vector<NewFile> files) {
+  auto written = write_new_files(files);
+  for (NewFile& file : files) OPENSSL_cleanse(file.content.data(), file.content.size());
+  return written;
 }
 
 Result<void> check_days(int days) {
@@ -135,6 +146,18 @@ Result<void> check_ca_name(const std::string& name) {
   for (const char c : name) printable = printable && static_cast<unsigned char>(c) >= ' ' && c != 0x7f;
   if (printable) return {};
   return fail(ErrorCode::invalid, "name of the authority: must be 1 to 64 printable characters");
+}
+
+Result<void> check_issue_name(const std::string& name) {
+  if (!valid_node_name(name)) {
+    return fail(ErrorCode::invalid, "name '" + name + "': must be 1 to 64 of the characters A-Z a-z 0-9 . _ -");
+  }
+  if (name == "ca")
+    return fail(ErrorCode::invalid, "name 'ca': is kept for the authority's own files; choose another");
+  if (name.ends_with(".sign")) {
+    return fail(ErrorCode::invalid, "name '" + name + "': names ending in .sign are kept for the pairs that sign data; choose another");
+  }
+  return {};
 }
 
 Result<Authority> load_authority(const std::string& folder) {
@@ -180,6 +203,57 @@ Result<CertificatePtr> start_certificate(const std::string& name, EVP_PKEY* key)
 
 std::int64_t now_seconds() { return utc_now() / 1'000'000'000; }
 
+std::vector<Extension> node_extensions(const std::string& name) {
+  return {{NID_basic_constraints, "critical,CA:FALSE"}, {NID_key_usage, "critical,digitalSignature"},
+          {NID_ext_key_usage, "serverAuth,clientAuth"}, {NID_subject_alt_name, "DNS:" + name},
+          {NID_subject_key_identifier, "hash"},         {NID_authority_key_identifier, "keyid"}};
+}
+// No alternative name, and a usage of its own alone, critical: no TLS peer takes it for a node's.
+std::vector<Extension> sign_extensions() {
+  return {{NID_basic_constraints, "critical,CA:FALSE"},
+          {NID_key_usage, "critical,digitalSignature"},
+          {NID_ext_key_usage, std::string("critical,") + kSignUsage},
+          {NID_subject_key_identifier, "hash"},
+          {NID_authority_key_identifier, "keyid"}};
+}
+
+Result<Pair> issue_pair(const IssueRequest& request, const Authority& authority, KeyAlgorithm algorithm,
+                        const std::vector<Extension>& extensions) {
+  auto key = generate_key(algorithm);
+  if (!key) return std::unexpected(key.error());
+  auto certificate = start_certificate(request.name, key->get());
+  if (!certificate) return std::unexpected(certificate.error());
+  X509* leaf = certificate->get();
+  X509* ca = authority.certificate.get();
+  // A certificate that outlived its authority would fail one day with nothing about itself to blame.
+  const std::int64_t ca_end = certificate_info(*ca).not_after / 1'000'000'000;
+  const std::int64_t start = now_seconds() - request.not_before_days_ago * kDaySeconds;
+  if (!set_validity(leaf, start - kBackdateSeconds, std::min(start + request.days * kDaySeconds, ca_end)) ||
+      X509_set_issuer_name(leaf, X509_get_subject_name(ca)) != 1 || !add_extensions(leaf, ca, extensions) ||
+      !sign(leaf, authority.key.get())) {
+    return openssl_failed("cannot make the certificate of '" + request.name + "'");
+  }
+  return Pair{std::move(*certificate), std::move(*key)};
+}
+
+Result<void> add_sign_pair(const IssueRequest& request, const Authority& authority, std::vector<NewFile>& files) {
+  const auto pair = issue_pair(request, authority, KeyAlgorithm::ed25519, sign_extensions());
+  if (!pair) return std::unexpected(pair.error());
+  return add_files(files, request.folder, request.name + ".sign", *pair);
+}
+
+template <typename Add>
+Result<void> issue_files(const IssueRequest& request, const Add& add) {
+  if (auto ok = check_issue_name(request.name); !ok) return ok;
+  if (auto ok = check_days(request.days); !ok) return ok;
+  const auto authority = load_authority(request.ca_folder);
+  if (!authority) return std::unexpected(authority.error());
+  if (auto ok = make_folder(request.folder, 0755); !ok) return ok;
+  std::vector<NewFile> files;
+  if (auto ok = add(*authority, files); !ok) return ok;
+  return write_and_forget(std::move(files));
+}
+
 }  // namespace
 
 Result<KeyAlgorithm> parse_key_algorithm(std::string_view text) {
@@ -194,7 +268,7 @@ Result<void> make_ca(const CaRequest& request) {
   if (auto ok = check_ca_name(request.name); !ok) return ok;
   if (auto ok = check_days(request.days); !ok) return ok;
   if (auto ok = make_folder(request.folder, 0700); !ok) return ok;
-  const auto key = generate_key(request.algorithm);
+  auto key = generate_key(request.algorithm);
   if (!key) return std::unexpected(key.error());
   auto certificate = start_certificate(request.name, key->get());
   if (!certificate) return std::unexpected(certificate.error());
@@ -208,38 +282,25 @@ Result<void> make_ca(const CaRequest& request) {
       !add_extensions(ca, ca, {{NID_authority_key_identifier, "keyid:always"}}) || !sign(ca, key->get())) {
     return openssl_failed("cannot make the certificate of '" + request.name + "'");
   }
-  return write_pair(request.folder, "ca", ca, key->get());
+  std::vector<NewFile> files;
+  if (auto ok = add_files(files, request.folder, "ca", {std::move(*certificate), std::move(*key)}); !ok) return ok;
+  return write_and_forget(std::move(files));
 }
 
 Result<void> issue_certificate(const IssueRequest& request) {
-  if (!valid_node_name(request.name)) {
-    return fail(ErrorCode::invalid, "name '" + request.name + "': must be 1 to 64 of the characters A-Z a-z 0-9 . _ -");
-  }
-  if (request.name == "ca")
-    return fail(ErrorCode::invalid, "name 'ca': is kept for the authority's own files; choose another");
-  if (auto ok = check_days(request.days); !ok) return ok;
-  const auto authority = load_authority(request.ca_folder);
-  if (!authority) return std::unexpected(authority.error());
-  if (auto ok = make_folder(request.folder, 0755); !ok) return ok;
-  const auto key = generate_key(request.algorithm);
-  if (!key) return std::unexpected(key.error());
-  auto certificate = start_certificate(request.name, key->get());
-  if (!certificate) return std::unexpected(certificate.error());
-  X509* leaf = certificate->get();
-  X509* ca = authority->certificate.get();
-  // A certificate that outlived its authority would fail one day with nothing about itself to blame.
-  const std::int64_t ca_end = certificate_info(*ca).not_after / 1'000'000'000;
-  const std::int64_t start = now_seconds() - request.not_before_days_ago * kDaySeconds;
-  const std::vector<Extension> extensions = {
-      {NID_basic_constraints, "critical,CA:FALSE"}, {NID_key_usage, "critical,digitalSignature"},
-      {NID_ext_key_usage, "serverAuth,clientAuth"}, {NID_subject_alt_name, "DNS:" + request.name},
-      {NID_subject_key_identifier, "hash"},         {NID_authority_key_identifier, "keyid"}};
-  if (!set_validity(leaf, start - kBackdateSeconds, std::min(start + request.days * kDaySeconds, ca_end)) ||
-      X509_set_issuer_name(leaf, X509_get_subject_name(ca)) != 1 || !add_extensions(leaf, ca, extensions) ||
-      !sign(leaf, authority->key.get())) {
-    return openssl_failed("cannot make the certificate of '" + request.name + "'");
-  }
-  return write_pair(request.folder, request.name, leaf, key->get());
+  return issue_files(request, [&](const Authority& authority, std::vector<NewFile>& files) -> Result<void> {
+    auto node = issue_pair(request, authority, request.algorithm, node_extensions(request.name));
+    if (!node) return std::unexpected(node.error());
+    if (auto ok = add_files(files, request.folder, request.name, *node); !ok) return ok;
+    if (request.algorithm != KeyAlgorithm::ml_dsa_65) return {};  // signs nothing that is to last
+    return add_sign_pair(request, authority, files);
+  });
+}
+
+Result<void> issue_sign_certificate(const IssueRequest& request) {
+  return issue_files(request, [&](const Authority& authority, std::vector<NewFile>& files) {
+    return add_sign_pair(request, authority, files);
+  });
 }
 
 }  // namespace sallyport::net

@@ -23,11 +23,16 @@ Result<void> make_ca(const CaRequest& request);
 struct IssueRequest {
   std::string ca_folder{};  // holds ca.crt and ca.key
   std::string name{};       // CN and DNS name; same rules as node names
-  std::string folder{};     // receives NAME.crt and NAME.key (0600); refuses to overwrite
+  std::string folder{};     // receives NAME.crt, NAME.key (0600) and the pair that signs data; refuses to overwrite
   KeyAlgorithm algorithm = KeyAlgorithm::ml_dsa_65;
   int days = 825;
   int not_before_days_ago = 0;  // for tests of expiry: with days = 1, not_before_days_ago = 3 is an expired one
 };
+// With ML-DSA-65, also NAME.sign.crt and NAME.sign.key (issue_sign_certificate).
 Result<void> issue_certificate(const IssueRequest& request);
+
+// NAME.sign.crt and NAME.sign.key (0600): the Ed25519 certificate that a node signs data with, beside its own ML-DSA-65
+// one (net/signer.h). It is good for nothing else: TLS refuses it. `algorithm` is not looked at.
+Result<void> issue_sign_certificate(const IssueRequest& request);
 
 }  // namespace sallyport::net

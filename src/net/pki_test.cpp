@@ -56,6 +56,14 @@ TEST(Pki, MakesAnAuthorityAndCertificatesThatOpensslVerifies) {
   }
 }
 
+TEST(Pki, KeepsTheNamesOfThePairsThatSign) {
+  const TempFolder folder;
+  ASSERT_TRUE(make_ca({.folder = folder.path()}));
+  const auto issued = issue_certificate({.ca_folder = folder.path(), .name = "a.sign", .folder = folder.path()});
+  ASSERT_FALSE(issued);
+  EXPECT_TRUE(contains(issued.error().message, "names ending in .sign are kept"));
+}
+
 TEST(Pki, UsesMlDsa65UnlessToldOtherwise) {
   const TempFolder folder;
   ASSERT_TRUE(make_ca({.folder = folder.path()}));

@@ -29,6 +29,7 @@ std::string to_string(const Address& address);
 struct IdentityFiles {
   std::string certificate, private_key, trust;  // PEM; certificate may carry its chain
   std::string key_log{};   // empty: none. Else the secrets of all sessions are written there: see net/key_log.h
+  std::string sign_certificate{}, sign_key{};   // empty: none. The pair that data is signed with: see net/signer.h
 };
 
 struct CertificateInfo {

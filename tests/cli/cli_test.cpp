@@ -110,6 +110,35 @@ TEST(Keys, MakeIssueAndShowCertificates) {
   EXPECT_TRUE(text_at(*shown, "issuer").contains("Plant CA"));
 }
 
+TEST(Keys, IssueMakesThePairThatSignsAndSignAddsIt) {
+  const TempFolder folder;
+  const std::string pki = folder.path() + "/pki";
+  ASSERT_EQ(sallyport({"keys", "ca", "--out", pki}).code, 0);
+  ASSERT_EQ(sallyport({"keys", "issue", "--ca", pki, "--name", "plant-1", "--out", pki}).code, 0);
+  EXPECT_EQ(fs::status(pki + "/plant-1.sign.key").permissions() & fs::perms::all, fs::perms::owner_read | fs::perms::owner_write);
+  EXPECT_EQ(text_at(*parse_json(sallyport({"keys", "show", pki + "/plant-1.sign.crt", "--json"}).output), "algorithm"), "ED25519");
+  const auto again = sallyport({"keys", "sign", "--ca", pki, "--name", "plant-1", "--out", pki});
+  EXPECT_EQ(again.code, 1);
+  EXPECT_TRUE(again.error.contains("exists already")) << again.error;
+  fs::remove(pki + "/plant-1.sign.crt");
+  fs::remove(pki + "/plant-1.sign.key");
+  EXPECT_EQ(sallyport({"keys", "sign", "--ca", pki, "--name", "plant-1", "--out", pki}).code, 0);
+  EXPECT_TRUE(fs::exists(pki + "/plant-1.sign.crt"));
+}
+
+TEST(Keys, MakeAndShowTheKeyOfAReceiver) {
+  const TempFolder folder;
+  ASSERT_EQ(sallyport({"keys", "receiver", "--name", "ai-1", "--out", folder.path()}).code, 0);
+  const auto shown = parse_json(sallyport({"keys", "show", folder.path() + "/ai-1.receiver.pub", "--json"}).output);
+  const auto secret = parse_json(sallyport({"keys", "show", folder.path() + "/ai-1.receiver.key", "--json"}).output);
+  ASSERT_TRUE(shown && secret);
+  EXPECT_EQ(text_at(*shown, "name"), "ai-1");
+  EXPECT_EQ(text_at(*shown, "algorithm"), "X-Wing");
+  EXPECT_EQ(text_at(*secret, "algorithm"), "X-Wing private");
+  EXPECT_EQ(text_at(*shown, "sha256"), text_at(*secret, "sha256"));
+  EXPECT_EQ(sallyport({"keys", "receiver", "--name", "ai-1", "--out", folder.path()}).code, 1);
+}
+
 TEST(Keys, NeverOverwriteAndSaySo) {
   const TempFolder folder;
   ASSERT_EQ(sallyport({"keys", "ca", "--out", folder.path(), "--algorithm", "ed25519"}).code, 0);
