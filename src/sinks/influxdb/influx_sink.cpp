@@ -3,19 +3,13 @@
 #include "sinks/influxdb/influx_sink.h"
 
 #include <curl/curl.h>
-#include <poll.h>
-#include <sys/prctl.h>
 
 #include <atomic>
-#include <csignal>
-#include <mutex>
 #include <random>
-#include <thread>
 
 #include "base/backoff.h"
 #include "base/log.h"
-#include "base/wake_fd.h"
-#include "namespace/collector.h"
+#include "namespace/sink_worker.h"
 #include "sinks/influxdb/dead_letters.h"
 #include "sinks/influxdb/influx_client.h"
 #include "sinks/influxdb/influx_settings.h"
@@ -34,24 +28,18 @@ constexpr std::size_t kMaxPull = 16'384;
 
 MonotonicTime now() { return std::chrono::steady_clock::now(); }
 
-void block_signals() {
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
-}
-
 class InfluxSink final : public Sink {
  public:
   InfluxSink(const SinkCommon& common, Options options)
       : name_(common.name), publish_(common.publish), options_(std::move(options)), writer_(options_.measurement), letters_(options_.dead_letters) {}
-  ~InfluxSink() override { stop(); }
+  ~InfluxSink() override { worker_.stop(); }
   InfluxSink(const InfluxSink&) = delete;
   InfluxSink& operator=(const InfluxSink&) = delete;
 
   bool durable() const override { return true; }
   void use_feeds(Feeds& feeds) override { feeds_ = &feeds; }
   Result<void> start(Namespace& ns) override;
-  void stop() override;
+  void stop() override { worker_.stop(); }
   ConnectorStatus status() const override;
 
  private:
@@ -60,26 +48,17 @@ class InfluxSink final : public Sink {
   void take(const Rows& rows);
   bool full() const { return starts_.size() >= options_.batch || body_.size() >= kMaxBody; }
   bool anything() const { return !starts_.empty() || position_ > acknowledged_; }
-  bool giving_up() const { return stopping_ && now() >= stop_by_.load(); }
   // The lines from the `first`-th to before the `last`-th. Lines that the server refuses are found by halves.
   Reply send(Client& client, std::size_t first, std::size_t last);
   Reply send_once(Client& client, const std::string& lines);
   void bury(std::string_view lines, const std::string& why, std::uint64_t count);
   void stored();
   void failed(const Reply& reply);
-  void pause(Duration time) const;
-  void set_state(ConnectorState state, std::string reason);
 
   const std::string name_;
   const Patterns publish_;
   const Options options_;
   Feeds* feeds_ = nullptr;
-  Namespace* namespace_ = nullptr;
-  std::shared_ptr<const WakeFd> wake_ = std::make_shared<const WakeFd>();  // the waker may outlast the collector a moment
-  std::unique_ptr<Collector> collector_;
-  std::thread thread_;
-  std::atomic<bool> stopping_ = false;
-  std::atomic<MonotonicTime> stop_by_{};
 
   // The thread's own.
   LineWriter writer_;
@@ -92,45 +71,20 @@ class InfluxSink final : public Sink {
   MonotonicTime first_pending_{};
   bool look_again_ = true, told_journal_ = false, told_refused_ = false;
 
-  mutable std::mutex mutex_;             // guards the next four
-  ConnectorState state_ = ConnectorState::starting;
-  std::string reason_, refused_example_;
-  UtcNanoseconds since_ = 0;
   std::atomic<std::uint64_t> lines_ = 0, requests_ = 0, refused_ = 0, retries_ = 0, bytes_ = 0, waiting_ = 0, journal_errors_ = 0;
+  SinkWorker worker_{name_, "sink-influxdb", kStopBudget};
 };
 
 Result<void> InfluxSink::start(Namespace& ns) {
-  if (wake_->fd() < 0) return fail(ErrorCode::limit, "no file descriptor left; raise the limit (LimitNOFILE=)");
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return fail(ErrorCode::internal, "libcurl cannot be used");
-  namespace_ = &ns;
-  auto collector = Collector::make(ns, feeds_, reader_name(name_), publish_, [wake = wake_] { wake->wake(); });
-  if (!collector) return std::unexpected(collector.error());
-  collector_ = *std::move(collector);
-  set_state(ConnectorState::connecting, "");
-  thread_ = std::thread([this] { run(); });
-  return {};
-}
-
-void InfluxSink::stop() {
-  if (!thread_.joinable()) return;
-  stop_by_ = now() + kStopBudget;
-  stopping_ = true;
-  wake_->wake();
-  thread_.join();
-  {
-    const std::lock_guard lock(mutex_);
-    collector_.reset();
-  }
-  set_state(ConnectorState::stopped, "");
+  return worker_.start(ns, feeds_, publish_, [this] { run(); });
 }
 
 void InfluxSink::run() {
-  block_signals();
-  prctl(PR_SET_NAME, "influxdb-sink");
-  Client client(options_, [this] { return giving_up(); });
+  Client client(options_, [this] { return worker_.giving_up(); });
   Backoff backoff(kFirstRetry, kLastRetry, std::random_device()());
-  while (!giving_up()) {
-    const bool last = stopping_;  // then everything that there was before is collected below
+  while (!worker_.giving_up()) {
+    const bool last = worker_.stopping();  // then everything that there was before is collected below
     collect();
     const bool due = full() || last || (anything() && now() >= first_pending_ + options_.commit);
     if (due && anything()) {
@@ -143,23 +97,22 @@ void InfluxSink::run() {
       }
       failed(reply);
       if (last) return;
-      pause(std::max(backoff.next(), reply.wait));
+      worker_.pause(std::max(backoff.next(), reply.wait));
       continue;
     }
     if (last) return;
     if (look_again_) continue;
-    pollfd wake{wake_->fd(), POLLIN, 0};
     const Duration rest = anything() ? std::max<Duration>(first_pending_ + options_.commit - now(), Duration(0)) : seconds(1);
-    poll(&wake, 1, static_cast<int>(std::chrono::ceil<milliseconds>(rest).count()));
+    if (worker_.wait(rest)) look_again_ = true;
   }
 }
 
 // --- Lines -----------------------------------------------------------------------------------------------------------
 
 void InfluxSink::collect() {
-  if (wake_->drain()) look_again_ = true;
+  if (worker_.wake().drain()) look_again_ = true;
   while (look_again_ && !full()) {
-    if (auto ok = collector_->pull(pulled_, std::min(kMaxPull, options_.batch - starts_.size())); !ok) {
+    if (auto ok = worker_.collector().pull(pulled_, std::min(kMaxPull, options_.batch - starts_.size())); !ok) {
       ++journal_errors_;
       if (!std::exchange(told_journal_, true)) {
         log::error("the journal cannot be read; trying on", log::field("sink", name_), log::field("reason", ok.error().message));
@@ -177,7 +130,7 @@ void InfluxSink::take(const Rows& rows) {
   const bool before = anything();
   for (const Row& row : rows.rows) {
     starts_.push_back(body_.size());
-    writer_.add(body_, row, collector_->point(row.point), ties_.time_of(row));
+    writer_.add(body_, row, worker_.collector().point(row.point), ties_.time_of(row));
   }
   for (const FeedGap& gap : rows.gaps) {
     starts_.push_back(body_.size());
@@ -228,10 +181,7 @@ Reply InfluxSink::send_once(Client& client, const std::string& lines) {
 
 void InfluxSink::bury(std::string_view lines, const std::string& why, std::uint64_t count) {
   refused_ += count;
-  {
-    const std::lock_guard lock(mutex_);
-    refused_example_ = why;
-  }
+  worker_.dead_letter(why);
   const bool kept = letters_.put(lines, why);
   if (std::exchange(told_refused_, true)) return;
   log::error(kept ? "changes that the database never takes are left out; more are only counted" : "changes that the database never takes are left out, and the file for them cannot be written",
@@ -241,60 +191,30 @@ void InfluxSink::bury(std::string_view lines, const std::string& why, std::uint6
 void InfluxSink::stored() {
   if (position_ > acknowledged_) {
     acknowledged_ = position_;
-    collector_->acknowledge(position_);
+    worker_.collector().acknowledge(position_);
   }
   body_.clear();
   starts_.clear();
   waiting_ = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    if (state_ == ConnectorState::up) return;
-  }
-  log::info("database connected", log::field("sink", name_), log::field("server", options_.url));
-  set_state(ConnectorState::up, "");
+  if (worker_.set_state(ConnectorState::up, "")) log::info("database connected", log::field("sink", name_), log::field("server", options_.url));
 }
 
 void InfluxSink::failed(const Reply& reply) {
   ++retries_;
   std::string reason = reply.message;
   if (reply.kind == Reply::Kind::missing && options_.version2) reason += "; make it: influx bucket create --org '" + options_.org + "' --name '" + options_.bucket + "'";
-  {
-    const std::lock_guard lock(mutex_);
-    if (state_ == ConnectorState::down && reason_ == reason) return;
-  }
+  if (!worker_.set_state(ConnectorState::down, reason)) return;
   log::warn("not written to the database; trying on", log::field("sink", name_), log::field("server", options_.url), log::field("reason", reason));
-  set_state(ConnectorState::down, reason);
-}
-
-// Wakers may call meanwhile; only stop() ends the pause.
-void InfluxSink::pause(Duration time) const {
-  const MonotonicTime until = now() + time;
-  while (!stopping_ && now() < until) std::this_thread::sleep_for(std::min<Duration>(until - now(), milliseconds(50)));
-}
-
-// --- Telling ---------------------------------------------------------------------------------------------------------
-
-void InfluxSink::set_state(ConnectorState state, std::string reason) {
-  const std::lock_guard lock(mutex_);
-  state_ = state;
-  reason_ = std::move(reason);
-  since_ = namespace_->clock().utc();
 }
 
 ConnectorStatus InfluxSink::status() const {
   ConnectorStatus status;
   status.changes = lines_;
   status.dropped = refused_;
-  const std::lock_guard lock(mutex_);
-  const FeedStatus feed = collector_ ? collector_->status() : FeedStatus{};
-  status.state = state_;
-  status.reason = reason_;
-  status.since = since_;
   status.counters = {{"lines", lines_}, {"requests", requests_}, {"bytes", bytes_}, {"dead_letters", refused_}, {"retries", retries_},
-                     {"journal_errors", journal_errors_}, {"waiting", waiting_}, {"behind", feed.behind}, {"behind_bytes", feed.behind_bytes}};
+                     {"journal_errors", journal_errors_}, {"waiting", waiting_}};
   status.details.emplace_back("server", options_.url);
-  if (feed.oldest != 0) status.details.emplace_back("oldest waiting", format_utc(feed.oldest));
-  if (!refused_example_.empty()) status.details.emplace_back("dead letter", refused_example_);
+  worker_.describe(status);
   return status;
 }
 

@@ -1,20 +1,13 @@
 #include "sinks/kafka/kafka_sink.h"
 
-#include <poll.h>
-#include <sys/prctl.h>
-
 #include <algorithm>
 #include <atomic>
-#include <csignal>
-#include <mutex>
 #include <random>
-#include <thread>
 #include <unordered_map>
 
 #include "base/backoff.h"
 #include "base/log.h"
-#include "base/wake_fd.h"
-#include "namespace/collector.h"
+#include "namespace/sink_worker.h"
 #include "protocol/stream/outbox.h"
 #include "sinks/kafka/producer.h"
 
@@ -38,14 +31,14 @@ class KafkaSink final : public Sink {
   KafkaSink(const SinkCommon& common, Options options)
       : name_(common.name), node_(common.node), publish_(common.publish), options_(std::move(options)),
         outbox_(options_.max_outstanding, options_.max_outstanding_bytes) {}
-  ~KafkaSink() override { stop(); }
+  ~KafkaSink() override { worker_.stop(); }
   KafkaSink(const KafkaSink&) = delete;
   KafkaSink& operator=(const KafkaSink&) = delete;
 
   bool durable() const override { return true; }
   void use_feeds(Feeds& feeds) override { feeds_ = &feeds; }
   Result<void> start(Namespace& ns) override;
-  void stop() override;
+  void stop() override { worker_.stop(); }
   ConnectorStatus status() const override;
 
  private:
@@ -59,20 +52,14 @@ class KafkaSink final : public Sink {
   std::string take_reports(Producer& producer);
   void watch(Producer& producer);
   void dead(const stream::Message& message, const std::string& why);
-  void pause(Duration time) const;
   void set_state(ConnectorState state, const std::string& reason);
 
   const std::string name_, node_;
   const Patterns publish_;
   const Options options_;
-  Namespace* namespace_ = nullptr;
   Feeds* feeds_ = nullptr;
-  std::shared_ptr<const WakeFd> wake_ = std::make_shared<const WakeFd>();  // wakers may outlast us a moment
-  std::thread thread_;
-  std::atomic<bool> stopping_ = false;
 
-  std::unique_ptr<Collector> collector_;  // the thread's own from here
-  Rows rows_;
+  Rows rows_;                             // the thread's own from here
   stream::Outbox outbox_;
   std::unordered_map<std::string, stream::Tail> tails_;  // by topic, of this producer
   std::vector<Report> reports_;
@@ -80,80 +67,49 @@ class KafkaSink final : public Sink {
   bool read_again_ = true;
   Position acknowledged_ = 0;
 
-  mutable std::mutex mutex_;              // guards the next four
-  ConnectorState state_ = ConnectorState::starting;
-  std::string reason_, dead_example_;
-  UtcNanoseconds since_ = 0;
   std::atomic<std::uint64_t> published_ = 0, acknowledged_count_ = 0, repeats_ = 0, dead_letters_ = 0, bytes_ = 0, producers_ = 0, in_flight_ = 0;
+  SinkWorker worker_{name_, "sink-kafka", kStopBudget};
 };
 
 Result<void> KafkaSink::start(Namespace& ns) {
-  if (wake_->fd() < 0) return fail(ErrorCode::limit, "no file descriptor left; raise the limit (LimitNOFILE=)");
-  namespace_ = &ns;
-  auto collector = Collector::make(ns, feeds_, reader_name(name_), publish_, [wake = wake_] { wake->wake(); });
-  if (!collector) return std::unexpected(collector.error());
-  collector_ = std::move(*collector);
-  writer_ = stream::writer_name(*collector_, node_, name_);
-  set_state(ConnectorState::connecting, "");
-  thread_ = std::thread([this] { run(); });
-  return {};
-}
-
-void KafkaSink::stop() {
-  if (!thread_.joinable()) return;
-  stopping_ = true;
-  wake_->wake();
-  thread_.join();
-  {
-    const std::lock_guard lock(mutex_);
-    collector_.reset();
-  }
-  set_state(ConnectorState::stopped, "");
+  return worker_.start(ns, feeds_, publish_, [this] { run(); }, [this] { writer_ = stream::writer_name(worker_.collector(), node_, name_); });
 }
 
 // --- Producers -------------------------------------------------------------------------------------------------------
 
 void KafkaSink::run() {
-  sigset_t all;  // the node's signals are for its main thread
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  prctl(PR_SET_NAME, "sink-kafka");
   Backoff backoff(kFirstRetry, kLastRetry, std::random_device()());
-  while (!stopping_) {
+  while (!worker_.stopping()) {
     const MonotonicTime began = now();
-    auto producer = Producer::make(options_, *wake_);
+    auto producer = Producer::make(options_, worker_.wake());
     const std::string reason = producer ? serve(**producer) : producer.error().message;
-    if (stopping_) return;
+    if (worker_.stopping()) return;
     set_state(ConnectorState::down, reason);
     if (now() - began > kSteady) backoff.reset();
-    pause(backoff.next());
+    worker_.pause(backoff.next());
   }
 }
 
 std::string KafkaSink::serve(Producer& producer) {
-  while (!stopping_) {
+  while (!worker_.stopping()) {
     const auto reached = producer.reach();
     if (reached) break;
     set_state(ConnectorState::down, reached.error().message);
     if (!producer.fatal().empty()) return producer.fatal();
-    pause(kLook);
+    worker_.pause(kLook);
   }
   ++producers_;
   tails_.clear();
   outbox_.begin_again(stream::Tail(""));  // what is on its way is looked for in its topic before it is sent again
   set_state(ConnectorState::up, "");
   read_again_ = true;
-  MonotonicTime deadline = MonotonicTime::max();
   for (;;) {
-    if (stopping_ && deadline == MonotonicTime::max()) deadline = now() + kStopBudget;
-    if (now() > deadline) return "stopped";
+    if (worker_.giving_up()) return "stopped";
     if (std::string reason = turn(producer); !reason.empty()) return reason;
-    if (stopping_ && !read_again_ && outbox_.size() == 0) return "stopped";
+    if (worker_.stopping() && !read_again_ && outbox_.size() == 0) return "stopped";
     watch(producer);
     if (read_again_ && outbox_.room() > 1) continue;
-    pollfd wait{wake_->fd(), POLLIN, 0};
-    poll(&wait, 1, static_cast<int>(std::chrono::ceil<milliseconds>(stopping_ ? milliseconds(20) : kLook).count()));
-    if (wake_->drain()) read_again_ = true;
+    if (worker_.wait(worker_.stopping() ? milliseconds(20) : kLook)) read_again_ = true;
   }
 }
 
@@ -163,26 +119,17 @@ std::string KafkaSink::turn(Producer& producer) {
   if (!producer.fatal().empty()) return producer.fatal();
   if (read_again_ && outbox_.room() > 1) {
     const auto take = [this](stream::Message&& message) { outbox_.add(std::move(message)); };
-    if (auto ok = stream::read_messages(*collector_, writer_, rows_, std::min(kPull, outbox_.room() / 2), take); !ok) return ok.error().message;
+    if (auto ok = stream::read_messages(worker_.collector(), writer_, rows_, std::min(kPull, outbox_.room() / 2), take); !ok) return ok.error().message;
     read_again_ = rows_.more;
     outbox_.read_to(rows_.position);
   }
   if (auto ok = send(producer); !ok) return ok.error().message;
   if (const Position position = outbox_.acknowledged(); position > acknowledged_) {
-    collector_->acknowledge(position);
+    worker_.collector().acknowledge(position);
     acknowledged_ = position;
   }
   in_flight_.store(outbox_.size(), std::memory_order_relaxed);
   return "";
-}
-
-void KafkaSink::pause(Duration time) const {
-  const MonotonicTime until = now() + time;
-  while (!stopping_ && now() < until) {
-    pollfd wake{wake_->fd(), POLLIN, 0};
-    poll(&wake, 1, static_cast<int>(std::chrono::ceil<milliseconds>(until - now()).count()));
-    wake_->drain();
-  }
 }
 
 // The library goes on trying by itself and says little; whether anything arrives is what counts.
@@ -262,20 +209,15 @@ void KafkaSink::dead(const stream::Message& message, const std::string& why) {
     log::error("a message cannot be delivered and is left out; raise max_message here and max.message.bytes of the topic",
                log::field("sink", name_), log::field("example", example));
   }
-  const std::lock_guard lock(mutex_);
-  dead_example_ = example;
+  worker_.dead_letter(example);
 }
 
 // --- Status ----------------------------------------------------------------------------------------------------------
 
 void KafkaSink::set_state(ConnectorState state, const std::string& reason) {
-  const std::lock_guard lock(mutex_);
-  if (state_ == state && reason_ == reason) return;
+  if (!worker_.set_state(state, reason)) return;
   if (state == ConnectorState::up) log::info("Kafka connected", log::field("sink", name_), log::field("brokers", options_.brokers));
   if (state == ConnectorState::down) log::warn("Kafka not usable; trying on", log::field("sink", name_), log::field("reason", reason));
-  state_ = state;
-  reason_ = reason;
-  since_ = namespace_->clock().utc();
 }
 
 ConnectorStatus KafkaSink::status() const {
@@ -292,17 +234,7 @@ ConnectorStatus KafkaSink::status() const {
                      {"new_producers", producers > 0 ? producers - 1 : 0}};
   status.details.emplace_back("brokers", options_.brokers);
   status.details.emplace_back("in flight", std::to_string(value(in_flight_)));
-  const std::lock_guard lock(mutex_);
-  status.state = state_;
-  status.reason = reason_;
-  status.since = since_;
-  if (collector_ && collector_->has_feed()) {
-    const FeedStatus feed = collector_->status();
-    status.counters.emplace_back("behind", feed.behind);
-    status.counters.emplace_back("behind_bytes", feed.behind_bytes);
-    if (feed.oldest != 0) status.details.emplace_back("oldest unacknowledged", format_utc(feed.oldest));
-  }
-  if (!dead_example_.empty()) status.details.emplace_back("dead letter", dead_example_);
+  worker_.describe(status);
   return status;
 }
 

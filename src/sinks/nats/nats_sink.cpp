@@ -1,19 +1,13 @@
 #include "sinks/nats/nats_sink.h"
 
-#include <poll.h>
-#include <sys/prctl.h>
-
 #include <algorithm>
 #include <atomic>
-#include <csignal>
 #include <mutex>
 #include <random>
-#include <thread>
 
 #include "base/backoff.h"
 #include "base/log.h"
-#include "base/wake_fd.h"
-#include "namespace/collector.h"
+#include "namespace/sink_worker.h"
 #include "protocol/nats/subject.h"
 #include "protocol/stream/outbox.h"
 #include "sinks/nats/session.h"
@@ -38,14 +32,14 @@ class NatsSink final : public Sink {
   NatsSink(const SinkCommon& common, SinkOptions options)
       : name_(common.name), node_(common.node), publish_(common.publish), options_(std::move(options)),
         outbox_(options_.max_outstanding, options_.max_outstanding_bytes) {}
-  ~NatsSink() override { stop(); }
+  ~NatsSink() override { worker_.stop(); }
   NatsSink(const NatsSink&) = delete;
   NatsSink& operator=(const NatsSink&) = delete;
 
   bool durable() const override { return !options_.stream.empty(); }
   void use_feeds(Feeds& feeds) override { feeds_ = durable() ? &feeds : nullptr; }
   Result<void> start(Namespace& ns) override;
-  void stop() override;
+  void stop() override { worker_.stop(); }
   ConnectorStatus status() const override;
 
  private:
@@ -59,22 +53,15 @@ class NatsSink final : public Sink {
   std::string take_answers(Session& session);
   void publish_plain(Session& session, const stream::Message& message);
   void dead(const stream::Message& message, const std::string& why);
-  void pause(Duration time) const;
   void show();
   void note_down(const std::string& reason, bool was_up);
-  void set_state(ConnectorState state, std::string reason);
 
   const std::string name_, node_;
   const Patterns publish_;
   const SinkOptions options_;
-  Namespace* namespace_ = nullptr;
   Feeds* feeds_ = nullptr;
-  std::shared_ptr<const WakeFd> wake_ = std::make_shared<const WakeFd>();  // wakers may outlast us a moment
-  std::thread thread_;
-  std::atomic<bool> stopping_ = false;
 
-  std::unique_ptr<Collector> collector_;  // the thread's own from here
-  Rows rows_;
+  Rows rows_;                             // the thread's own from here
   std::vector<stream::Message> plain_;    // to be published without JetStream
   stream::Outbox outbox_;
   std::unique_ptr<stream::Tail> tail_;    // of this session
@@ -86,53 +73,30 @@ class NatsSink final : public Sink {
   bool read_again_ = true, order_broke_ = false;
   Position acknowledged_ = 0;
 
-  mutable std::mutex mutex_;              // guards the next five
-  ConnectorState state_ = ConnectorState::starting;
-  std::string reason_, server_, dead_example_;
-  UtcNanoseconds since_ = 0;
+  mutable std::mutex mutex_;              // guards the next one
+  std::string server_;
   std::atomic<std::uint64_t> published_ = 0, acknowledged_count_ = 0, duplicates_ = 0, repeats_ = 0, dead_letters_ = 0, bytes_ = 0,
                              connects_ = 0, retries_ = 0, in_flight_ = 0, plain_count_ = 0;
   std::atomic<bool> unguarded_ = false;
+  SinkWorker worker_{name_, "sink-nats", kStopBudget};
 };
 
 Result<void> NatsSink::start(Namespace& ns) {
-  if (wake_->fd() < 0) return fail(ErrorCode::limit, "no file descriptor left; raise the limit (LimitNOFILE=)");
-  namespace_ = &ns;
-  auto collector = Collector::make(ns, feeds_, reader_name(name_), publish_, [wake = wake_] { wake->wake(); });
-  if (!collector) return std::unexpected(collector.error());
-  collector_ = std::move(*collector);
-  writer_ = stream::writer_name(*collector_, node_, name_);
-  incarnation_ = options_.server.client_name + "/" + std::to_string(ns.clock().utc());
-  set_state(ConnectorState::connecting, "");
-  thread_ = std::thread([this] { run(); });
-  return {};
-}
-
-void NatsSink::stop() {
-  if (!thread_.joinable()) return;
-  stopping_ = true;
-  wake_->wake();
-  thread_.join();
-  {
-    const std::lock_guard lock(mutex_);
-    collector_.reset();
-  }
-  set_state(ConnectorState::stopped, "");
+  return worker_.start(ns, feeds_, publish_, [this] { run(); }, [&] {
+    writer_ = stream::writer_name(worker_.collector(), node_, name_);
+    incarnation_ = options_.server.client_name + "/" + std::to_string(ns.clock().utc());
+  });
 }
 
 // --- Connecting ------------------------------------------------------------------------------------------------------
 
 void NatsSink::run() {
-  sigset_t all;  // the node's signals are for its main thread
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  prctl(PR_SET_NAME, "sink-nats");
   Backoff backoff(kFirstRetry, kLastRetry, std::random_device()());
-  while (!stopping_) {
+  while (!worker_.stopping()) {
     const MonotonicTime began = now();
-    auto session = Session::open(options_, *wake_);
+    auto session = Session::open(options_, worker_.wake());
     std::string reason = session ? serve(**session) : session.error().message;
-    if (stopping_) return;
+    if (worker_.stopping()) return;
     ++retries_;
     note_down(reason, session.has_value());
     if (session && now() - began > kSteady) {
@@ -140,14 +104,14 @@ void NatsSink::run() {
       order_breaks_ = 0;
     }
     if (std::exchange(order_broke_, false)) backoff.reset();  // the server is well
-    pause(backoff.next());
+    worker_.pause(backoff.next());
   }
 }
 
 std::string NatsSink::serve(Session& session) {
-  auto tail = session.read_tail(writer_, kMaxBack, stopping_);
+  auto tail = session.read_tail(writer_, kMaxBack, worker_.stopping());
   if (!tail) return tail.error().message;
-  if (stopping_) return "stopped";  // it may not be complete
+  if (worker_.stopping()) return "stopped";  // it may not be complete
   repeats_ += outbox_.begin_again(*tail);
   tail_ = std::make_unique<stream::Tail>(std::move(*tail));
   ++connects_;
@@ -156,24 +120,20 @@ std::string NatsSink::serve(Session& session) {
     server_ = session.server();
   }
   log::info("NATS connected", log::field("sink", name_), log::field("server", session.server()));
-  set_state(ConnectorState::up, "");
+  worker_.set_state(ConnectorState::up, "");
   read_again_ = true;
-  MonotonicTime deadline = MonotonicTime::max();
   for (;;) {
-    if (stopping_ && deadline == MonotonicTime::max()) deadline = now() + kStopBudget;
-    if (now() > deadline) return "stopped";
+    if (worker_.giving_up()) return "stopped";
     if (session.closed()) return session.reason();
     if (std::string reason = turn(session); !reason.empty()) return reason;
     const bool idle = !read_again_ && outbox_.size() == 0 && plain_.empty();
-    if (stopping_ && idle) {
+    if (worker_.stopping() && idle) {
       static_cast<void>(session.flush());
       return "stopped";
     }
     show();
     if (read_again_ && outbox_.room() > 1) continue;
-    pollfd wait{wake_->fd(), POLLIN, 0};
-    poll(&wait, 1, static_cast<int>(std::chrono::ceil<milliseconds>(stopping_ ? milliseconds(20) : kLook).count()));
-    if (wake_->drain()) read_again_ = true;
+    if (worker_.wait(worker_.stopping() ? milliseconds(20) : kLook)) read_again_ = true;
   }
 }
 
@@ -185,7 +145,7 @@ std::string NatsSink::turn(Session& session) {
   }
   if (auto ok = send(session); !ok) return ok.error().message;
   if (const Position position = outbox_.acknowledged(); position > acknowledged_) {
-    collector_->acknowledge(position);
+    worker_.collector().acknowledge(position);
     acknowledged_ = position;
   }
   const auto oldest = outbox_.oldest_sent();
@@ -193,20 +153,11 @@ std::string NatsSink::turn(Session& session) {
   return "";
 }
 
-void NatsSink::pause(Duration time) const {
-  const MonotonicTime until = now() + time;
-  while (!stopping_ && now() < until) {
-    pollfd wake{wake_->fd(), POLLIN, 0};
-    poll(&wake, 1, static_cast<int>(std::chrono::ceil<milliseconds>(until - now()).count()));
-    wake_->drain();
-  }
-}
-
 // --- Reading ---------------------------------------------------------------------------------------------------------
 
 Result<void> NatsSink::read() {
   const auto take = [this](stream::Message&& message) { add(std::move(message)); };
-  if (auto ok = stream::read_messages(*collector_, writer_, rows_, std::min(kPull, outbox_.room() / 2), take); !ok) return ok;
+  if (auto ok = stream::read_messages(worker_.collector(), writer_, rows_, std::min(kPull, outbox_.room() / 2), take); !ok) return ok;
   read_again_ = rows_.more;
   outbox_.read_to(rows_.position);
   return {};
@@ -295,8 +246,7 @@ void NatsSink::dead(const stream::Message& message, const std::string& why) {
     log::error("a message cannot be delivered and is left out; raise max_payload of the server or max_msg_size of the stream",
                log::field("sink", name_), log::field("example", example));
   }
-  const std::lock_guard lock(mutex_);
-  dead_example_ = example;
+  worker_.dead_letter(example);
 }
 
 // --- Status ----------------------------------------------------------------------------------------------------------
@@ -304,19 +254,8 @@ void NatsSink::dead(const stream::Message& message, const std::string& why) {
 void NatsSink::show() { in_flight_.store(outbox_.size(), std::memory_order_relaxed); }
 
 void NatsSink::note_down(const std::string& reason, bool was_up) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (state_ == ConnectorState::down && reason_ == reason) return;
-  }
-  log::warn(was_up ? "NATS lost" : "NATS not usable; trying on", log::field("sink", name_), log::field("reason", reason));
-  set_state(ConnectorState::down, reason);
-}
-
-void NatsSink::set_state(ConnectorState state, std::string reason) {
-  const std::lock_guard lock(mutex_);
-  state_ = state;
-  reason_ = std::move(reason);
-  since_ = namespace_->clock().utc();
+  if (worker_.set_state(ConnectorState::down, reason))
+    log::warn(was_up ? "NATS lost" : "NATS not usable; trying on", log::field("sink", name_), log::field("reason", reason));
 }
 
 ConnectorStatus NatsSink::status() const {
@@ -334,19 +273,12 @@ ConnectorStatus NatsSink::status() const {
                      {"retries", value(retries_)},
                      {"reconnects", connects > 0 ? connects - 1 : 0}};
   status.details.emplace_back("in flight", std::to_string(value(in_flight_)));
-  const std::lock_guard lock(mutex_);
-  status.state = state_;
-  status.reason = reason_;
-  status.since = since_;
-  if (!server_.empty()) status.details.emplace_back("server", server_);
-  if (collector_ && collector_->has_feed()) {
-    const FeedStatus feed = collector_->status();
-    status.counters.emplace_back("behind", feed.behind);
-    status.counters.emplace_back("behind_bytes", feed.behind_bytes);
-    if (feed.oldest != 0) status.details.emplace_back("oldest unacknowledged", format_utc(feed.oldest));
+  {
+    const std::lock_guard lock(mutex_);
+    if (!server_.empty()) status.details.emplace_back("server", server_);
   }
   if (unguarded_) status.details.emplace_back("order", "not guarded: others write to the stream too");
-  if (!dead_example_.empty()) status.details.emplace_back("dead letter", dead_example_);
+  worker_.describe(status);
   return status;
 }
 

@@ -3,20 +3,16 @@
 #include "sinks/postgres/postgres_sink.h"
 
 #include <poll.h>
-#include <sys/prctl.h>
 
 #include <atomic>
-#include <csignal>
 #include <iterator>
 #include <mutex>
 #include <optional>
 #include <random>
-#include <thread>
 
 #include "base/backoff.h"
 #include "base/log.h"
-#include "base/wake_fd.h"
-#include "namespace/collector.h"
+#include "namespace/sink_worker.h"
 #include "sinks/postgres/pg_settings.h"
 #include "sinks/postgres/store.h"
 
@@ -33,24 +29,18 @@ constexpr std::size_t kMaxPull = 16'384;
 
 MonotonicTime now() { return std::chrono::steady_clock::now(); }
 
-void block_signals() {
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
-}
-
 class PostgresSink final : public Sink {
  public:
   PostgresSink(const SinkCommon& common, Options options)
       : name_(common.name), node_(common.node), publish_(common.publish), options_(std::move(options)) {}
-  ~PostgresSink() override { stop(); }
+  ~PostgresSink() override { worker_.stop(); }
   PostgresSink(const PostgresSink&) = delete;
   PostgresSink& operator=(const PostgresSink&) = delete;
 
   bool durable() const override { return true; }
   void use_feeds(Feeds& feeds) override { feeds_ = &feeds; }
   Result<void> start(Namespace& ns) override;
-  void stop() override;
+  void stop() override { worker_.stop(); }
   ConnectorStatus status() const override;
 
  private:
@@ -62,25 +52,16 @@ class PostgresSink final : public Sink {
   void take(Rows& pulled);
   bool full() const { return pending_.rows.size() >= options_.batch || pending_bytes_ >= kMaxBytes; }
   bool anything() const { return !pending_.rows.empty() || !pending_.gaps.empty() || pending_.position > stored_; }
-  bool giving_up() const { return stopping_ && now() >= stop_by_.load(); }
   void wait(int fd, Duration at_most) const;
-  void pause(Duration time) const;
   void forget_pending(bool live_too);
   void came_up(const Connection& connection, const Schema& schema);
   void note_failure(const Error& error);
   void note_written(const Written& written);
-  void set_state(ConnectorState state, std::string reason);
 
   const std::string name_, node_;
   const Patterns publish_;
   const Options options_;
   Feeds* feeds_ = nullptr;
-  Namespace* namespace_ = nullptr;
-  std::shared_ptr<const WakeFd> wake_ = std::make_shared<const WakeFd>();  // the waker may outlast the collector a moment
-  std::unique_ptr<Collector> collector_;
-  std::thread thread_;
-  std::atomic<bool> stopping_ = false;
-  std::atomic<MonotonicTime> stop_by_{};
 
   // The thread's own.
   Rows pulled_, pending_;
@@ -89,65 +70,43 @@ class PostgresSink final : public Sink {
   bool resumed_ = false, look_again_ = true, told_journal_ = false;
   MonotonicTime first_pending_{};
 
-  mutable std::mutex mutex_;            // guards the next six
-  ConnectorState state_ = ConnectorState::starting;
-  std::string reason_, server_, refused_example_;
-  UtcNanoseconds since_ = 0;
   bool told_refused_ = false;
+
+  mutable std::mutex mutex_;            // guards the next one
+  std::string server_;
   std::atomic<std::uint64_t> rows_ = 0, repeated_ = 0, gaps_ = 0, refused_ = 0, transactions_ = 0, retries_ = 0, connects_ = 0, journal_errors_ = 0, waiting_ = 0;
+  SinkWorker worker_{name_, "sink-postgres", kStopBudget};
 };
 
 Result<void> PostgresSink::start(Namespace& ns) {
-  if (wake_->fd() < 0) return fail(ErrorCode::limit, "no file descriptor left; raise the limit (LimitNOFILE=)");
-  namespace_ = &ns;
-  auto collector = Collector::make(ns, feeds_, reader_name(name_), publish_, [wake = wake_] { wake->wake(); });
-  if (!collector) return std::unexpected(collector.error());
-  collector_ = *std::move(collector);
-  set_state(ConnectorState::connecting, "");
-  thread_ = std::thread([this] { run(); });
-  return {};
-}
-
-void PostgresSink::stop() {
-  if (!thread_.joinable()) return;
-  stop_by_ = now() + kStopBudget;
-  stopping_ = true;
-  wake_->wake();
-  thread_.join();
-  {
-    const std::lock_guard lock(mutex_);
-    collector_.reset();
-  }
-  set_state(ConnectorState::stopped, "");
+  return worker_.start(ns, feeds_, publish_, [this] { run(); });
 }
 
 // --- Connecting ------------------------------------------------------------------------------------------------------
 
 void PostgresSink::run() {
-  block_signals();
-  prctl(PR_SET_NAME, "postgres-sink");
   Backoff backoff(kFirstRetry, kLastRetry, std::random_device()());
-  while (!stopping_) {
+  while (!worker_.stopping()) {
     const std::uint64_t before = transactions_;
     const bool first = connects_ == 0;
-    auto connection = Connection::open(options_, "sallyport " + options_.reader, [this] { return giving_up() || (stopping_ && connects_ == 0); });
+    auto connection = Connection::open(options_, "sallyport " + options_.reader, [this] { return worker_.giving_up() || (worker_.stopping() && connects_ == 0); });
     Error error = connection ? serve(**connection) : connection.error();
-    if (stopping_) return;
+    if (worker_.stopping()) return;
     note_failure(error);
     ++retries_;
     if (transactions_ != before || (first && connects_ > 0)) backoff.reset();
-    pause(backoff.next());
+    worker_.pause(backoff.next());
   }
 }
 
 Error PostgresSink::serve(Connection& connection) {
   Schema schema(connection, options_);
   if (auto ok = schema.prepare(); !ok) return ok.error();
-  Store store(connection, schema, *collector_, options_);
+  Store store(connection, schema, worker_.collector(), options_);
   if (auto ok = settle(store); !ok) return ok.error();
   came_up(connection, schema);
-  while (!giving_up()) {
-    const bool last = stopping_;  // then everything that there was before is collected below
+  while (!worker_.giving_up()) {
+    const bool last = worker_.stopping();  // then everything that there was before is collected below
     collect();
     const bool due = full() || last || (anything() && now() >= first_pending_ + options_.commit);
     if (due && anything()) {
@@ -163,22 +122,22 @@ Error PostgresSink::serve(Connection& connection) {
 }
 
 Result<void> PostgresSink::settle(Store& store) {
-  if (!collector_->has_feed()) return {};
+  if (!worker_.collector().has_feed()) return {};
   auto found = store.position();
   if (!found) return std::unexpected(found.error());
   const Position at = *found;
   if (!resumed_) {
-    if (at != 0) collector_->resume(at);
+    if (at != 0) worker_.collector().resume(at);
     resumed_ = true;
   } else if (pending_.position != 0 && at == pending_.position && at != stored_) {
     forget_pending(true);  // the last transaction was committed; only its answer was lost
-    collector_->acknowledge(at);
+    worker_.collector().acknowledge(at);
   } else if (at != stored_) {
     // The database was set back or moved on without us: what it holds counts.
     log::warn("the database is at another place of the journal than it was left at; going on from there", log::field("sink", name_),
               log::field("left", std::to_string(stored_)), log::field("found", std::to_string(at)));
     forget_pending(false);
-    collector_->resume(at);
+    worker_.collector().resume(at);
     look_again_ = true;
   }
   stored_ = at;
@@ -196,10 +155,10 @@ void PostgresSink::forget_pending(bool live_too) {
 // --- Rows ------------------------------------------------------------------------------------------------------------
 
 void PostgresSink::collect() {
-  if (wake_->drain()) look_again_ = true;
+  if (worker_.wake().drain()) look_again_ = true;
   while (look_again_ && !full()) {
     const std::size_t room = std::min(kMaxPull, options_.batch - pending_.rows.size());
-    if (auto ok = collector_->pull(pulled_, room); !ok) {
+    if (auto ok = worker_.collector().pull(pulled_, room); !ok) {
       if (journal_errors_++ == 0 || !told_journal_) {
         log::error("the journal cannot be read; trying on", log::field("sink", name_), log::field("reason", ok.error().message));
         told_journal_ = true;
@@ -230,7 +189,7 @@ Result<void> PostgresSink::write(Store& store) {
   }
   if (pending_.position > stored_) {
     stored_ = pending_.position;
-    collector_->acknowledge(stored_);
+    worker_.collector().acknowledge(stored_);
   }
   forget_pending(true);
   waiting_ = 0;
@@ -241,18 +200,8 @@ Result<void> PostgresSink::write(Store& store) {
 // --- Waiting ---------------------------------------------------------------------------------------------------------
 
 void PostgresSink::wait(int fd, Duration at_most) const {
-  pollfd on[2] = {{wake_->fd(), POLLIN, 0}, {fd, POLLIN, 0}};
+  pollfd on[2] = {{worker_.wake().fd(), POLLIN, 0}, {fd, POLLIN, 0}};
   poll(on, 2, static_cast<int>(std::chrono::ceil<milliseconds>(at_most).count()));
-}
-
-// Wakers may call meanwhile; only stop() ends the pause.
-void PostgresSink::pause(Duration time) const {
-  const MonotonicTime until = now() + time;
-  while (!stopping_ && now() < until) {
-    pollfd wake{wake_->fd(), POLLIN, 0};
-    poll(&wake, 1, static_cast<int>(std::chrono::ceil<milliseconds>(std::min<Duration>(until - now(), milliseconds(100))).count()));
-    if (wake.revents != 0) std::this_thread::sleep_for(milliseconds(20));  // left readable: it says that there is something to collect
-  }
 }
 
 // --- Telling ---------------------------------------------------------------------------------------------------------
@@ -266,16 +215,12 @@ void PostgresSink::came_up(const Connection& connection, const Schema& schema) {
     const std::lock_guard lock(mutex_);
     server_ = std::move(server);
   }
-  set_state(ConnectorState::up, "");
+  worker_.set_state(ConnectorState::up, "");
 }
 
 void PostgresSink::note_failure(const Error& error) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (state_ == ConnectorState::down && reason_ == error.message) return;
-  }
+  if (!worker_.set_state(ConnectorState::down, error.message)) return;
   log::warn("not written to the database; trying on", log::field("sink", name_), log::field("server", options_.server), log::field("reason", error.message));
-  set_state(ConnectorState::down, error.message);
 }
 
 void PostgresSink::note_written(const Written& written) {
@@ -285,38 +230,25 @@ void PostgresSink::note_written(const Written& written) {
   refused_ += written.refused;
   ++transactions_;
   if (written.refused == 0) return;
-  {
-    const std::lock_guard lock(mutex_);
-    refused_example_ = written.reason;
-    if (std::exchange(told_refused_, true)) return;
-  }
+  worker_.dead_letter(written.reason);
+  if (std::exchange(told_refused_, true)) return;
   log::error("rows that the database never takes lie in the table dead_letters; more are only counted", log::field("sink", name_), log::field("reason", written.reason));
-}
-
-void PostgresSink::set_state(ConnectorState state, std::string reason) {
-  const std::lock_guard lock(mutex_);
-  state_ = state;
-  reason_ = std::move(reason);
-  since_ = namespace_->clock().utc();
 }
 
 ConnectorStatus PostgresSink::status() const {
   ConnectorStatus status;
   status.changes = rows_;
   status.dropped = refused_;
-  const std::lock_guard lock(mutex_);
-  const FeedStatus feed = collector_ ? collector_->status() : FeedStatus{};
-  status.state = state_;
-  status.reason = reason_;
-  status.since = since_;
   const std::uint64_t connects = connects_;
   status.counters = {{"rows", rows_}, {"repeated", repeated_}, {"gaps", gaps_}, {"dead_letters", refused_},
                      {"transactions", transactions_}, {"retries", retries_}, {"reconnects", connects > 0 ? connects - 1 : 0},
-                     {"journal_errors", journal_errors_}, {"waiting", waiting_}, {"behind", feed.behind}, {"behind_bytes", feed.behind_bytes}};
+                     {"journal_errors", journal_errors_}, {"waiting", waiting_}};
   status.details.emplace_back("server", options_.server);
-  if (!server_.empty()) status.details.emplace_back("is", server_);
-  if (feed.oldest != 0) status.details.emplace_back("oldest waiting", format_utc(feed.oldest));
-  if (!refused_example_.empty()) status.details.emplace_back("dead letter", refused_example_);
+  {
+    const std::lock_guard lock(mutex_);
+    if (!server_.empty()) status.details.emplace_back("is", server_);
+  }
+  worker_.describe(status);
   return status;
 }
 
