@@ -30,6 +30,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   log::set_level(log::Level::error);
   if (size == 0) return 0;
   const unsigned role = data[0] & 3;   // 0 both, 1 sends, 2 receives, 3 greets
+  const bool uplink = (data[0] & 4) != 0;   // 1: reads only acknowledgements
   ++data;
   --size;
   ManualClock clock;
@@ -46,6 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (role != 2) options.send_texts = {"**"};
   if (role != 1) options.receive_texts = {"**"};
   options.send = *Patterns::parse(options.send_texts);
+  if (role == 1 && uplink) options.one_way = OneWay::acks;
   Session session(ns, receiver, options, clock.monotonic(), [] {});
   Bytes hello_bytes;
   Hello hello;

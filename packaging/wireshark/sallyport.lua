@@ -276,6 +276,8 @@ messages[1] = function(tree, r, said)
   show(held, f.seen, r, 8)
   show(held, f.defined, r, 8)
   show(held, f.view, r, 8)
+  local flags = r:number("<B")
+  tree:add(f.flag_names, r.tvb(r.at - 1, 1), flag_text(flags, { "takes journal records", "reads only acknowledgements", "reads nothing" }))
   r.at = r.size  -- later versions may append
   said.node = node
   return node
@@ -583,7 +585,7 @@ end
 
 messages[22] = function(tree, r)
   local from = r.at
-  local records = r:varint()
+  local records = r:number("<I8")
   tree:add(f.journal, r:range(from), records .. " records")
   return records .. " records"
 end

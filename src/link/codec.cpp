@@ -104,6 +104,7 @@ void encode(Bytes& out, const Hello& hello) {
   w.number<std::uint64_t>(hello.held.seen);
   w.number<std::uint64_t>(hello.held.defined);
   w.number<std::uint64_t>(hello.held.view);
+  w.number<std::uint8_t>(static_cast<std::uint8_t>((hello.takes_journal ? 1 : 0) | (hello.reads_little ? 2 : 0) | (hello.reads_nothing ? 4 : 0)));
 }
 
 Result<Hello> decode_hello(std::span<const std::byte> body) {
@@ -122,7 +123,12 @@ Result<Hello> decode_hello(std::span<const std::byte> body) {
   hello.held.seen = in.number<std::uint64_t>();
   hello.held.defined = in.number<std::uint64_t>();
   hello.held.view = in.number<std::uint64_t>();
+  const unsigned flags = in.number<std::uint8_t>();
   if (!in.ok()) return malformed("hello is cut short");  // later versions may append
+  hello.takes_journal = (flags & 1) != 0;
+  hello.reads_little = (flags & 2) != 0;
+  hello.reads_nothing = (flags & 4) != 0;
+
   if (hello.heartbeat < std::chrono::milliseconds(1) || hello.heartbeat > std::chrono::hours(1) || hello.timeout < hello.heartbeat ||
       hello.timeout > std::chrono::hours(24)) {
     return malformed("hello: heartbeat or timeout out of range");

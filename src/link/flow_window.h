@@ -48,6 +48,17 @@ class FlowWindow {
     return true;
   }
 
+  // Instead of acknowledgements, where none are read: so much a second counts as arrived.
+  void pace(std::uint64_t bytes_per_second, MonotonicTime now) {
+    const double dt = paced_at_ == MonotonicTime{} ? 0 : std::chrono::duration<double>(now - paced_at_).count();
+    paced_at_ = now;
+    window_ = std::clamp(static_cast<std::size_t>(bytes_per_second / 50), 16 * kMin, kMax);   // of 20 ms
+    credit_ = std::min(credit_ + dt * static_cast<double>(bytes_per_second), static_cast<double>(window_));
+    const auto arrived = std::min(static_cast<std::uint64_t>(credit_), sent_ - acknowledged_);
+    acknowledged_ += arrived;
+    credit_ -= static_cast<double>(arrived);
+  }
+
  private:
   // Once per round trip. Below the target the window doubles while it is what limits us; above, it shrinks in proportion.
   void measured(Duration round_trip, MonotonicTime now) {
@@ -70,6 +81,8 @@ class FlowWindow {
   std::uint64_t sent_ = 0, acknowledged_ = 0;
   std::uint64_t mark_bytes_ = 0;
   MonotonicTime mark_time_{};
+  double credit_ = 0;            // of pace(), bytes
+  MonotonicTime paced_at_{};
   Duration base_ = std::chrono::hours(1);
   MonotonicTime base_since_{};
   Duration smoothed_{0};

@@ -54,12 +54,12 @@ Result<std::vector<journal::Held>> decode_journal_held(std::span<const std::byte
 
 void encode_journal_ack(Bytes& out, std::uint64_t records) {
   FrameWriter w(out, FrameType::journal_ack);
-  w.varint(records);
+  w.number<std::uint64_t>(records);
 }
 
 Result<std::uint64_t> decode_journal_ack(std::span<const std::byte> body) {
   ByteReader in(body);
-  const std::uint64_t records = in.varint();
+  const auto records = in.number<std::uint64_t>();
   if (!in.done()) return fail(ErrorCode::malformed, "bad journal_ack frame");
   return records;
 }

@@ -21,6 +21,10 @@ namespace sallyport::journal { class Journal; }
 
 namespace sallyport::link {
 
+// What a link that only sends reads of its peer after the hellos (uplink.h): everything, acknowledgements only, nothing.
+enum class OneWay : std::uint8_t { off, acks, strict };
+std::string_view to_string(OneWay mode);
+
 struct LinkOptions {
   std::string name;                    // [[link]] name; for a [[listen.peer]] the peer's name
   std::string peer;                    // node name its certificate must carry
@@ -31,6 +35,8 @@ struct LinkOptions {
   Status on_loss = status::kBadNoCommunication;
   net::Via via{};                       // how to get to the peer through proxies and firewalls, when we dial
   unsigned rank = 0;                   // of links that bring the same points the lowest is used, 0 to 255
+  OneWay one_way = OneWay::off;        // other than off only where nothing is received
+  std::uint64_t rate = 100'000'000;    // strict: bits a second, as no acknowledgement tells how fast the way is
   Duration key_update = std::chrono::hours(1);    // new traffic keys on a connection (RFC 8446 §4.6.3)
   Duration reconnect = std::chrono::hours(24);    // a new connection, hence a new key exchange; make before break
   friend bool operator==(const LinkOptions&, const LinkOptions&) = default;
@@ -73,6 +79,8 @@ struct LinkStatus {
   struct Closed {
     std::uint64_t malformed = 0, version = 0, not_allowed = 0, timeout = 0, limit = 0;
   } closed;
+  OneWay one_way = OneWay::off;
+  std::uint64_t discarded_bytes = 0;   // of the peer, unseen, as this side only sends
   bool synchronized = false;           // the receive side has caught up since the link came up
   bool secondary = false;              // connected to an address that is not the first of `dial`
   std::uint64_t renewals = 0;          // connections replaced by a fresh one without a break

@@ -25,6 +25,15 @@ std::uint64_t random_incarnation() {
 
 }  // namespace
 
+std::string_view to_string(OneWay mode) {
+  switch (mode) {
+    case OneWay::off: return "off";
+    case OneWay::acks: return "acks";
+    case OneWay::strict: return "strict";
+  }
+  return "?";
+}
+
 std::string_view to_string(LinkState state) {
   switch (state) {
     case LinkState::connecting: return "connecting";

@@ -54,6 +54,9 @@ struct Hello {
     std::uint64_t defined = 0;
     std::uint64_t view = 0;              // hash of the patterns it was received by
   } held;
+  bool takes_journal = false;            // keeps records of its peer's journal
+  bool reads_little = false;             // of this side only acknowledgements are read from now on (uplink.h) …
+  bool reads_nothing = false;            // … or nothing
 };
 
 // First after the hellos from a side that sends: where it goes on.

@@ -83,6 +83,7 @@ void Receiver::begin(std::uint64_t peer_incarnation, const Begin& begin) {
   compare_at_ = {};
   compare_backoff_ = kFirstCompare;
   requests_.clear();
+  begin_anew_ = false;
   for (const RouteId route : refreshes_) encode_refresh(requests_, route);  // the last session may have ended before its answer
   held_.incarnation = peer_incarnation;
   held_.view = begin.view;
@@ -311,6 +312,11 @@ void Receiver::check_takeover() {
   for (const RouteId local : namespace_.worth_defining_again(provider_)) {
     const auto remote = std::ranges::find_if(routes_, [local](const RemoteRoute& r) { return r.named && r.local == local; });
     if (remote == routes_.end()) continue;
+    if (!peer_listens_) {
+      begin_anew_ = true;
+      held_ = {};
+      continue;
+    }
     const auto id = static_cast<RouteId>(remote - routes_.begin());
     encode_refresh(requests_, id);
     if (std::ranges::find(refreshes_, id) == refreshes_.end()) refreshes_.push_back(id);
@@ -328,7 +334,7 @@ void Receiver::compare(const Position& position) {
     if (compare_ == Compare::asked_routes) compare_ = Compare::idle;
     return;
   }
-  if (compare_ != Compare::idle) return;  // the answer is on its way
+  if (compare_ != Compare::idle || !peer_listens_) return;  // the answer is on its way, or will never come
   const MonotonicTime now = namespace_.clock().monotonic();
   if (now < compare_at_) return;
   compare_at_ = now + kFirstCompare;

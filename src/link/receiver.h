@@ -71,6 +71,10 @@ class Receiver {
   Bytes take_requests() { return std::exchange(requests_, {}); }
   // A route elsewhere changed: points that were refused here may now be ours to bring.
   void check_takeover();
+  // Of this session's peer: whether it reads what take_requests() says. When not, and points are missing that only it can
+  // tell, the session must end, and everything be told anew.
+  void peer_listens(bool listens) { peer_listens_ = listens; }
+  bool must_begin_anew() const { return begin_anew_; }
 
  private:
   struct RemoteRoute {
@@ -122,6 +126,7 @@ class Receiver {
   std::vector<bool> repaired_ids_; // our ids named by the repair under way
   std::uint64_t routes_seen_ = 0;  // Namespace::route_version
   Bytes requests_;
+  bool peer_listens_ = true, begin_anew_ = false;
   DefineFrame define_;             // reused
   std::vector<Definition> definitions_;
   std::vector<PointId> defined_ids_;

@@ -34,6 +34,7 @@ class Sender {
   // Every byte of the connection counts, since the peer acknowledges every byte.
   void on_sent(std::size_t bytes, bool data, MonotonicTime now) { window_.on_sent(bytes, data, now); }
   bool on_ack(std::uint64_t bytes, MonotonicTime now) { return window_.on_acknowledged(bytes, now); }
+  void pace(std::uint64_t bytes_per_second, MonotonicTime now) { window_.pace(bytes_per_second, now); }
   void refresh(RouteId route) { cursor_.refresh(route); }
   void ask_digests(RouteId route) { route == 0 ? cursor_.ask_route_digests() : cursor_.ask_bucket_digests(route); }
   void repair(RouteBuckets wanted) { cursor_.repair(wanted.route, std::move(wanted.buckets)); }

@@ -17,6 +17,7 @@ constexpr std::size_t kAckBytes = 32 * 1024;
 constexpr Duration kAckDelay = std::chrono::milliseconds(20);
 constexpr Duration kHelloTimeout = std::chrono::seconds(5);
 constexpr Duration kOffsetWindow = std::chrono::seconds(30);
+constexpr Duration kPaceStep = std::chrono::milliseconds(5);
 constexpr std::size_t kProgressBytes = 512;         // a partial frame that grows by this much counts as life
 
 }  // namespace
@@ -43,6 +44,9 @@ Session::Session(Namespace& ns, Receiver& receiver, SessionOptions options, Mono
   hello.send = options_.send_texts;
   hello.receive = options_.receive_texts;
   hello.held = receiver_.held();
+  hello.takes_journal = takes_journal();
+  hello.reads_little = options_.one_way == OneWay::acks;
+  hello.reads_nothing = options_.one_way == OneWay::strict;
   encode(control_, hello);
 }
 
@@ -97,7 +101,7 @@ void Session::drop_sender() {
 SenderCounters Session::sent() const { return sender_ ? sender_->counters() : sent_; }
 
 void Session::ask_renewal() {
-  if (state_ != State::running) return;
+  if (state_ != State::running || peer_hello_.reads_little || peer_hello_.reads_nothing) return;
   encode_renew(control_);
   more_ = true;
 }
@@ -153,8 +157,26 @@ void Session::note_data(MonotonicTime now) {
   }
 }
 
+// Nothing of what is passed over is a sign of life, nor worth more work than passing it over.
+void Session::parse_uplink(MonotonicTime now) {
+  while (state_ == State::running) {
+    const std::uint64_t discarded = uplink_->discarded_bytes();
+    std::size_t taken = 0;
+    const auto frame = uplink_->next(std::span(input_).subspan(parsed_, filled_ - parsed_), taken);
+    parsed_ += taken;
+    if (!discarding_.take(static_cast<double>(uplink_->discarded_bytes() - discarded), now))
+      return close(CloseCode::limit, "the peer keeps sending, and this side only reads acknowledgements");
+    if (!frame) return;
+    last_heard_ = now;
+    if (auto ok = handle(*frame, now); !ok) {
+      return close(ok.error().code == ErrorCode::limit ? CloseCode::limit : CloseCode::malformed, ok.error().message);
+    }
+  }
+}
+
 void Session::parse(MonotonicTime now) {
   while (state_ != State::closed) {
+    if (uplink_) return parse_uplink(now);
     const std::size_t max = state_ == State::greeting ? kMaxHello : kMaxFrame;
     auto frame = next_frame(std::span(input_).subspan(parsed_, filled_ - parsed_), max);
     if (!frame) return close(CloseCode::malformed, frame.error().message);
@@ -315,6 +337,7 @@ Result<void> Session::handle_hello(const Frame& frame, MonotonicTime now) {
   timeout_ = std::min(timeout_, peer_hello_.timeout);
   budget_ = PeerBudget(std::min(heartbeat_, timeout_ / 4));
   state_ = State::running;
+  if (options_.one_way != OneWay::off) uplink_.emplace(options_.one_way == OneWay::strict);
   last_fresh_ = now;
   next_heartbeat_ = now;
   if (!options_.send.empty() && !peer_hello_.receive.empty()) {
@@ -324,15 +347,22 @@ Result<void> Session::handle_hello(const Frame& frame, MonotonicTime now) {
     sender_ = std::move(*sender);
     encode(control_, sender_->begin());
   }
-  // Whoever keeps nothing for anyone takes nothing: custody stays where it is.
-  if (options_.journal != nullptr && !options_.receive_texts.empty() && !peer_hello_.send.empty() && options_.journal->has_readers()) {
+  receiver_.peer_listens(!peer_hello_.reads_nothing);
+  // What it holds is not read then; it passes over what it has.
+  if (options_.one_way == OneWay::acks && peer_hello_.takes_journal) peer_held_.emplace();
+  if (takes_journal() && !peer_hello_.send.empty()) {
     lane_in_ = std::make_unique<LaneReceiver>(*options_.journal, options_.node, [receive = options_.receive](std::string_view path) { return receive.matches(path); },
                                               options_.max_points, waker_);
-    encode_journal_held(control_, options_.journal->held());
+    if (!peer_hello_.reads_little && !peer_hello_.reads_nothing) encode_journal_held(control_, options_.journal->held());
   }
   more_ = true;
   if (on_running) on_running();
   return {};
+}
+
+// Whoever keeps nothing for anyone takes nothing: custody stays where it is.
+bool Session::takes_journal() const {
+  return options_.journal != nullptr && !options_.receive_texts.empty() && options_.journal->has_readers();
 }
 
 // A heartbeat that waited in buffers on its way tells of the past: what came with it is as old as it is.
@@ -361,11 +391,16 @@ Result<void> Session::handle_heartbeat(const Frame& frame, MonotonicTime now) {
 }
 
 Result<void> Session::handle_close(const Frame& frame) {
+  if (uplink_) return handle_close(Close{ByteReader(frame.body).number<std::uint16_t>(), {}});   // the rest was passed over
   const auto close = decode_close(frame.body);
   if (!close) return std::unexpected(close.error());
-  const auto code = static_cast<CloseCode>(close->code);
+  return handle_close(*close);
+}
+
+Result<void> Session::handle_close(const Close& said) {
+  const auto code = static_cast<CloseCode>(said.code);
   refused_by_peer_ = code != CloseCode::normal && code != CloseCode::timeout && code != CloseCode::reconfigured;
-  end(code == CloseCode::normal ? std::string(to_string(code)) : "peer closed: " + (close->text.empty() ? std::string(to_string(code)) : close->text));
+  end(code == CloseCode::normal ? std::string(to_string(code)) : "peer closed: " + (said.text.empty() ? std::string(to_string(code)) : said.text));
   return {};
 }
 
@@ -378,6 +413,7 @@ void Session::set_hops(Bytes encoded_frame) {
 }
 
 void Session::take_requests() {
+  if (receiver_.must_begin_anew()) return close(CloseCode::reconfigured, "points are missing that this peer can only tell anew");
   const Bytes requests = receiver_.take_requests();
   if (requests.empty()) return;
   control_.insert(control_.end(), requests.begin(), requests.end());
@@ -431,12 +467,18 @@ void Session::fill_lane(Bytes& out, std::size_t live) {
 void Session::fill(Bytes& out, MonotonicTime now) {
   const std::size_t before = out.size();
   more_ = false;
+  if (strict() && sender_) {
+    sender_->pace(options_.pace, now);
+    pace_due_ = now + kPaceStep;
+  }
   out.insert(out.end(), control_.begin(), control_.end());
   control_.clear();
   bool data = false;
   if (state_ == State::running) {
     const bool beat = now >= next_heartbeat_;
-    if (beat) {
+    if (beat) next_heartbeat_ = next_beat(now);
+    if (peer_hello_.reads_nothing) ack_wanted_ = false;
+    if (beat && !peer_hello_.reads_nothing) {
       Heartbeat heartbeat;
       heartbeat.sent_ns = static_cast<std::uint64_t>(now.time_since_epoch().count());
       heartbeat.echo_ns = peer_sent_ns_;
@@ -444,7 +486,6 @@ void Session::fill(Bytes& out, MonotonicTime now) {
       heartbeat.utc = namespace_.clock().utc();
       encode(out, heartbeat);
       if (begun_ && received_bytes_ != acknowledged_bytes_) put_ack(out);
-      next_heartbeat_ = next_beat(now);
     }
     if (!hops_.empty() && hops_allowance_.afford(hops_cost(hops_.size()), now)) {  // else with a later heartbeat
       out.insert(out.end(), hops_.begin(), hops_.end());
@@ -468,13 +509,19 @@ void Session::tick(MonotonicTime now) {
   if (state_ == State::greeting && now - started_ >= kHelloTimeout) return close(CloseCode::timeout, "no hello within 5 s");
   if (silent(now) && state_ == State::running) return close(CloseCode::timeout, "timeout");
   check_takeover();
-  if (now >= next_heartbeat_ || (ack_wanted_ && now >= ack_due_)) more_ = true;
+  if (now >= next_heartbeat_ || (ack_wanted_ && now >= ack_due_) || (paced() && now >= pace_due_)) more_ = true;
 }
+
+// Has more to say than its pace lets it.
+bool Session::paced() const { return strict() && sender_ && sender_->window().in_flight() > 0; }
+
 
 MonotonicTime Session::next_tick() const {
   if (state_ == State::closed) return MonotonicTime::max();
   if (state_ == State::greeting) return started_ + kHelloTimeout;
-  MonotonicTime next = std::min(next_heartbeat_, std::min(last_heard_, last_fresh_) + timeout_);
+  MonotonicTime next = next_heartbeat_;
+  if (paced()) next = std::min(next, pace_due_);
+  if (!strict()) next = std::min(next, std::min(last_heard_, last_fresh_) + timeout_);
   if (ack_wanted_) next = std::min(next, ack_due_);
   return next;
 }

@@ -18,6 +18,7 @@
 #include "link/peer_budget.h"
 #include "link/receiver.h"
 #include "link/sender.h"
+#include "link/uplink.h"
 
 namespace sallyport::link {
 
@@ -34,6 +35,8 @@ struct SessionOptions {
   std::string journal_reader;          // of the link, in the journal
   Patterns receive;
   std::uint32_t max_points = 0;        // that the peer may name
+  OneWay one_way = OneWay::off;        // what is read of the peer, once the hellos are exchanged
+  std::uint64_t pace = 0;              // strict: bytes a second
   bool candidate = false;              // another session of the link has the receiver, until succeed() or take_receiver()
 };
 
@@ -79,6 +82,7 @@ class Session {
   std::uint64_t received_bytes() const { return received_bytes_; }
   std::uint64_t sent_bytes() const { return sent_bytes_; }
   std::size_t buffered() const { return input_.size() + control_.size() + hops_.size(); }  // memory held for frames
+  std::uint64_t discarded_bytes() const { return uplink_ ? uplink_->discarded_bytes() : 0; }
   const Sender* sender() const { return sender_.get(); }
   const LaneSender* lane_sender() const { return lane_out_.get(); }
   const LaneReceiver* lane_receiver() const { return lane_in_.get(); }
@@ -97,10 +101,14 @@ class Session {
 
  private:
   void parse(MonotonicTime now);
+  void parse_uplink(MonotonicTime now);
   Result<void> handle(const Frame& frame, MonotonicTime now);
   Result<void> handle_hello(const Frame& frame, MonotonicTime now);
   Result<void> handle_heartbeat(const Frame& frame, MonotonicTime now);
   Result<void> handle_close(const Frame& frame);
+  Result<void> handle_close(const Close& said);
+  bool takes_journal() const;
+  bool paced() const;
   void end(const std::string& reason);
   void drop_sender();
   void open_lane();
@@ -110,7 +118,8 @@ class Session {
   void take_requests();
   void note_data(MonotonicTime now);
   void note_age(std::uint64_t sent_ns, MonotonicTime now);
-  bool silent(MonotonicTime now) const { return now - last_heard_ >= timeout_ || now - last_fresh_ >= timeout_; }
+  bool strict() const { return options_.one_way == OneWay::strict && state_ == State::running; }
+  bool silent(MonotonicTime now) const { return !strict() && (now - last_heard_ >= timeout_ || now - last_fresh_ >= timeout_); }
 
   Namespace& namespace_;
   Receiver& receiver_;
@@ -127,6 +136,8 @@ class Session {
   std::unique_ptr<LaneSender> lane_out_;
   std::optional<std::vector<journal::Held>> peer_held_;   // it takes journal records, and has these
   std::size_t lane_credit_ = 0;        // earned by live bytes, for when they take all the room
+  std::optional<UplinkFilter> uplink_;                    // of a running session that only sends
+  Allowance discarding_{4 << 20, 1 << 20};                // bytes
   PeerBudget budget_{Duration(0)};     // from the hellos on: what the peer may ask of us
   std::optional<CloseCode> closed_with_;
   bool has_receiver_;                  // what ends this session is a loss
@@ -142,7 +153,7 @@ class Session {
   Allowance hops_allowance_ = own_hops();
   bool more_ = true;
 
-  MonotonicTime started_, last_heard_, last_fresh_, next_heartbeat_, ack_due_;
+  MonotonicTime started_, last_heard_, last_fresh_, next_heartbeat_, ack_due_, pace_due_{};
   bool ack_wanted_ = false;
   std::uint64_t received_bytes_ = 0, acknowledged_bytes_ = 0, sent_bytes_ = 0;
   // The least (arrival − sending) of heartbeats, in the current and the last half minute: what is above it was waiting.

@@ -77,11 +77,15 @@ struct TestEnd {
     o.journal = node.journal;
     o.journal_reader = journal_reader_name("to-" + peer.name);
     o.max_points = 1u << 16;
+    o.one_way = one_way;
+    o.pace = pace;
     session = std::make_unique<Session>(node.ns, receiver, o, now, [] {});
   }
   TestNode& node;
   TestNode& peer;
   std::vector<std::string> send_texts, receive_texts;
+  OneWay one_way = OneWay::off;
+  std::uint64_t pace = 0;
   Receiver receiver;
   std::unique_ptr<Session> session;
 };

@@ -104,6 +104,8 @@ SessionOptions Tunnel::session_options() const {
   session.receive_texts = pattern_texts(options_.receive);
   session.heartbeat = options_.heartbeat;
   session.timeout = options_.timeout;
+  session.one_way = options_.one_way;
+  session.pace = options_.rate / 8;
   session.candidate = candidate_ != nullptr;
   if (running() && connection_->session()->sender() != nullptr) session.first_window = connection_->session()->sender()->window().window();
   return session;
@@ -223,6 +225,7 @@ void Tunnel::account(const Connection& connection) {
   if (session == nullptr) return;
   sent_bytes_before_ += session->sent_bytes();
   received_bytes_before_ += session->received_bytes();
+  discarded_before_ += session->discarded_bytes();
   sent_before_.changes += session->sent().changes;
   sent_before_.definitions += session->sent().definitions;
 }
@@ -329,6 +332,8 @@ LinkStatus Tunnel::status() const {
   status.receive.changes = received.changes;
   status.receive.definitions = received.definitions;
   status.receive.dropped = received.unknown;
+  status.one_way = options_.one_way;
+  status.discarded_bytes = discarded_before_;
   status.refused = received.refused + received.routes_refused;
   status.closed = closed_;
   status.send.changes = sent_before_.changes;
@@ -351,6 +356,7 @@ LinkStatus Tunnel::status() const {
     status.synchronized = receiver_.synchronized();
     status.send.bytes += session.sent_bytes();
     status.receive.bytes += session.received_bytes();
+    status.discarded_bytes += session.discarded_bytes();
     status.send.changes += session.sent().changes;
     status.send.definitions += session.sent().definitions;
   }

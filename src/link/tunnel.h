@@ -93,7 +93,7 @@ class Tunnel {
   LinkStatus::Closed closed_;
   std::uint64_t connects_ = 0, renewals_ = 0, key_updates_before_ = 0;
   SenderCounters sent_before_;               // of ended sessions
-  std::uint64_t sent_bytes_before_ = 0, received_bytes_before_ = 0;
+  std::uint64_t sent_bytes_before_ = 0, received_bytes_before_ = 0, discarded_before_ = 0;
   std::vector<HopStatus> peer_hops_;         // kept when the session ends
   std::uint64_t hops_sent_hash_ = 0;
   std::uint64_t routes_seen_ = 0;            // Namespace::route_version

@@ -128,6 +128,21 @@ void check_identity_present(const Reading& r, SettingsReader& reader, std::strin
   reader.problem("", std::string(what) + " needs an [identity] with certificate, private_key and trust");
 }
 
+// A link that receives nothing reads nothing but acknowledgements, unless told otherwise.
+void read_one_way(SettingsReader& reader, LinkConfig& link) {
+  auto& options = link.options;
+  const bool only_sends = link.receive.empty() && !link.send.empty();
+  const std::string mode = reader.choice("one_way", only_sends ? "acks" : "off", {"off", "acks", "strict"});
+  options.one_way = mode == "strict" ? link::OneWay::strict : mode == "acks" ? link::OneWay::acks : link::OneWay::off;
+  if (options.one_way != link::OneWay::off && !link.receive.empty()) {
+    reader.problem("one_way", "one_way = \"" + mode + "\" is for a link that only sends, and this one has `receive`; leave one of the two out");
+    options.one_way = link::OneWay::off;
+  }
+  options.rate = reader.bit_rate("rate", options.rate, 64'000, 100'000'000'000);
+  if (reader.has("rate") && options.one_way != link::OneWay::strict)
+    reader.problem("rate", "`rate` is for one_way = \"strict\": otherwise the peer's acknowledgements tell how fast the way is");
+}
+
 // What [[link]] and [[listen.peer]] have in common.
 void read_traffic(Reading& r, SettingsReader& reader, LinkConfig& link) {
   auto& options = link.options;
@@ -149,6 +164,7 @@ void read_traffic(Reading& r, SettingsReader& reader, LinkConfig& link) {
   }
   options.on_loss = read_on_loss(reader);
   options.rank = static_cast<unsigned>(reader.integer("rank", 0, 0, 255));
+  read_one_way(reader, link);
   options.key_update = reader.duration("key_update", options.key_update, std::chrono::seconds(1), std::chrono::hours(24));
   if (!options.dial.empty()) {
     options.reconnect = reader.duration("reconnect", options.reconnect, std::chrono::seconds(1), std::chrono::hours(24 * 365));
@@ -396,6 +412,15 @@ void read_http(Reading& r, SettingsReader& root) {
   r.config.http = http::read_http_settings(reader);
 }
 
+// Custody cannot be passed on where nobody hears that it was taken.
+void warn_of_strict(Reading& r) {
+  for (const LinkConfig& link : r.config.links) {
+    if (link.options.one_way != link::OneWay::strict || r.config.every.empty()) continue;
+    r.problems.push_back({link.place, "link '" + link.options.name + "' is one_way = \"strict\": points with mode = \"every\" go over it as live values only; "
+                                      "use \"acks\" to have each change arrive", true});
+  }
+}
+
 void read_all(Reading& r, const Settings& file) {
   SettingsReader root(file, r.problems);
   read_node(r, root);
@@ -410,6 +435,7 @@ void read_all(Reading& r, const Settings& file) {
   read_connectors(r, root, "source", r.types.sources, read_source);
   read_connectors(r, root, "sink", r.types.sinks, read_sink);
   read_history(r, root);
+  warn_of_strict(r);
 }
 
 void sort_by_line(Problems& problems) {

@@ -401,6 +401,25 @@ TEST_F(NodeConfig, ALinkThatCarriesNothingIsAWarning) {
   EXPECT_TRUE(problems_[0].message.contains("carries nothing"));
 }
 
+TEST_F(NodeConfig, ALinkThatOnlySendsReadsOnlyAcknowledgements) {
+  const std::string dial = "[[link]]\nname = \"a\"\ndial = \"h:1\"\npeer = \"dmz-1\"\n";
+  const std::string both = dial + "send = [\"a/**\"]\nreceive = [\"b/**\"]\n";
+  EXPECT_EQ(read(with_identity(dial + "send = [\"a/**\"]\n")).links.at(0).options.one_way, link::OneWay::acks);
+  EXPECT_EQ(read(with_identity(dial + "receive = [\"a/**\"]\n")).links.at(0).options.one_way, link::OneWay::off);
+  EXPECT_EQ(read(with_identity(both)).links.at(0).options.one_way, link::OneWay::off);
+  EXPECT_EQ(read(with_identity(dial + "send = [\"a/**\"]\none_way = \"off\"\n")).links.at(0).options.one_way, link::OneWay::off);
+  const auto strict = read(with_identity(dial + "send = [\"a/**\"]\none_way = \"strict\"\nrate = \"2 Mbit/s\"\n"));
+  EXPECT_EQ(strict.links.at(0).options.one_way, link::OneWay::strict);
+  EXPECT_EQ(strict.links.at(0).options.rate, 2'000'000u);
+  EXPECT_FALSE(has_errors(problems_)) << all_problems();
+  read(with_identity(both + "one_way = \"acks\"\n"));
+  EXPECT_TRUE(all_problems().contains("is for a link that only sends")) << all_problems();
+  read(with_identity(dial + "send = [\"a/**\"]\nrate = \"2 Mbit/s\"\n"));
+  EXPECT_TRUE(all_problems().contains("`rate` is for one_way = \"strict\"")) << all_problems();
+  read(with_identity(dial + "send = [\"a/**\"]\none_way = \"strict\"\n[[delivery]]\nmatch = \"a/**\"\nmode = \"every\"\n"));
+  EXPECT_TRUE(all_problems().contains("as live values only")) << all_problems();
+}
+
 TEST_F(NodeConfig, ReadsTheHistory) {
   const std::string node = "[node]\nname = \"plant-1\"\ndata_dir = \"data\"\n";
   const Config plain = read(node + "[history]\nmatch = [\"acme/**\"]\n");

@@ -38,7 +38,7 @@ std::vector<link::LinkOptions> options_of(const std::vector<LinkConfig>& links) 
 std::vector<std::string> journal_readers(const Config& config) {
   std::vector<std::string> names;
   for (const auto& link : config.links) {
-    if (!link.options.send.empty()) names.push_back(link::journal_reader_name(link.options.name));
+    if (!link.options.send.empty() && link.options.one_way != link::OneWay::strict) names.push_back(link::journal_reader_name(link.options.name));
   }
   for (const auto& sink : config.sinks) {
     if (sink.sink->durable()) names.push_back(reader_name(sink.common.name));

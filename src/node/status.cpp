@@ -66,6 +66,8 @@ void write_link(JsonWriter& json, const link::LinkStatus& link) {
   json.field("delay_us", microseconds(link.delay));
   json.field("connects", link.connects);
   json.field("refused", link.refused);
+  json.field("one_way", link::to_string(link.one_way));
+  json.field("discarded_bytes", link.discarded_bytes);
   json.key("closed");
   json.begin_object();
   json.field("malformed", link.closed.malformed);
@@ -251,6 +253,9 @@ std::vector<std::string> hints_of(const NodeStatus& status) {
     if (link.refused > 0)
       hints.push_back("link " + link.name + ": " + std::to_string(link.refused) + " frames or points of " + link.peer +
                       " were refused; compare its `send` with our `receive`");
+    if (link.discarded_bytes > 0)
+      hints.push_back("link " + link.name + " only sends, and " + link.peer + " sent " + std::to_string(link.discarded_bytes) +
+                      " bytes that are no acknowledgements; they were not read: look at that node");
     if (link.secondary) hints.push_back("link " + link.name + " uses a secondary address: " + link.address);
     if (link.digest_mismatches > 0)
       hints.push_back("link " + link.name + ": the mirror differed from " + link.peer + " " + std::to_string(link.digest_mismatches) +

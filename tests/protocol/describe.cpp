@@ -29,7 +29,8 @@ Described describe_hello(const Hello& h) {
                  {"send", strings(h.send)},
                  {"receive", strings(h.receive)},
                  {"held", json::object{{"incarnation", opaque(h.held.incarnation)}, {"seen", h.held.seen},
-                                       {"defined", h.held.defined}, {"view", opaque(h.held.view)}}}},
+                                       {"defined", h.held.defined}, {"view", opaque(h.held.view)}}},
+                 {"flags", (h.takes_journal ? 1 : 0) | (h.reads_little ? 2 : 0) | (h.reads_nothing ? 4 : 0)}},
                 {}};
   encode(out.again, h);
   return out;

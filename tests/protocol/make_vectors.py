@@ -52,9 +52,9 @@ def vector(name, kind, sender, fields, body):
 
 # --- Hello -------------------------------------------------------------------------------------------------------------
 def hello_body(version=1, oldest=1, node="plant-1", incarnation=0x1122334455667788, heartbeat=SECOND, timeout=3 * SECOND,
-               send=(), receive=(), held=(0, 0, 0, 0), magic=MAGIC):
+               send=(), receive=(), held=(0, 0, 0, 0), magic=MAGIC, flags=0):
     return (u64(magic) + u16(version) + u16(oldest) + text(node) + u64(incarnation) + i64(heartbeat) + i64(timeout) +
-            texts(list(send)) + texts(list(receive)) + b"".join(u64(h) for h in held))
+            texts(list(send)) + texts(list(receive)) + b"".join(u64(h) for h in held) + u8(flags))
 
 
 def hello(name, **f):
@@ -64,10 +64,13 @@ def hello(name, **f):
            {"version": f.get("version", 1), "oldest": f.get("oldest", 1), "node": f.get("node", "plant-1"),
             "incarnation": opaque(f.get("incarnation", 0x1122334455667788)), "heartbeat": f.get("heartbeat", SECOND),
             "timeout": f.get("timeout", 3 * SECOND), "send": list(f.get("send", ())), "receive": list(f.get("receive", ())),
-            "held": {"incarnation": opaque(held[0]), "seen": held[1], "defined": held[2], "view": opaque(held[3])}}, body)
+            "held": {"incarnation": opaque(held[0]), "seen": held[1], "defined": held[2], "view": opaque(held[3])},
+            "flags": f.get("flags", 0)}, body)
 
 
 hello("hello of a plant that holds nothing", send=["acme/berlin/**"])
+hello("hello of a plant that reads only acknowledgements", send=["acme/berlin/**"], flags=2)
+hello("hello of a node that keeps its peer's records", receive=["acme/**"], flags=1)
 hello("hello of a consumer that resumes", node="büro-1", incarnation=0xFFFFFFFFFFFFFFFF, heartbeat=250_000_000, timeout=SECOND,
       receive=["acme/**", "!acme/secret/**"], held=(0x1122334455667788, 1_000_000, 42, 0x0123456789ABCDEF))
 
@@ -90,7 +93,7 @@ vector("journal_held, two streams", "journal_held", "listener",
        {"streams": [{"name": "plant-1", "epoch": opaque(EPOCH), "sequence": 300}, {"name": "plant-2", "epoch": opaque(7), "sequence": 1}]},
        varint(2) + text("plant-1") + u64(EPOCH) + varint(300) + text("plant-2") + u64(7) + varint(1))
 vector("journal_held, nothing", "journal_held", "listener", {"streams": []}, varint(0))
-vector("journal_ack", "journal_ack", "listener", {"records": 300}, varint(300))
+vector("journal_ack", "journal_ack", "listener", {"records": 300}, u64(300))
 
 
 def journal_record(kind, body): return u8(kind) + varint(len(body)) + body
@@ -369,7 +372,7 @@ bad("close: text of 1025 bytes", "running", "close", u16(0) + text("x" * 1025))
 bad("renew: with a body", "running", "renew", u8(1))
 bad("journal_held: cut short", "running", "journal_held", varint(1) + text("plant-1"))
 bad("journal_held: 4097 streams", "running", "journal_held", varint(4097), 6)
-bad("journal_ack: of what was never sent", "running", "journal_ack", varint(1))
+bad("journal_ack: of what was never sent", "running", "journal_ack", u64(1))
 bad("journal: not asked for", "receiving", "journal", b"", 3)
 bad("refresh: cut short", "running", "refresh", u8(1))
 bad("ask_digests: a byte too many", "running", "ask_digests", u16(1) + u8(1))
