@@ -1,6 +1,7 @@
 #include "journal/journal.h"
 
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -455,6 +456,62 @@ TEST_F(JournalTest, WaitsWhileTheDiskIsFullAndLosesNothing) {
   until_durable(*journal);
   EXPECT_EQ(journal->status().failure, "");
   EXPECT_EQ(read_all(*journal).entries.size(), 1000u);
+}
+
+// A disk of its own, as long as it lives.
+class SmallDisk {
+ public:
+  explicit SmallDisk(std::string at) : at_(std::move(at)) {
+    fs::create_directories(at_);
+    mounted_ = ::mount("tmpfs", at_.c_str(), "tmpfs", 0, "size=1m") == 0;
+  }
+  ~SmallDisk() {
+    if (mounted_) ::umount2(at_.c_str(), MNT_DETACH);
+  }
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+  bool mounted() const { return mounted_; }
+  bool make_read_only() { return ::mount("tmpfs", at_.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) == 0; }
+
+ private:
+  const std::string at_;
+  bool mounted_ = false;
+};
+
+TEST_F(JournalTest, OnADiskThatOthersFilledWaitsAndGoesOnOnceThereIsRoom) {
+  const SmallDisk disk(folder + "/disk");
+  if (!disk.mounted()) GTEST_SKIP() << "no privilege to mount";
+  options.folder = folder + "/disk/journal";
+  const auto journal = open();
+  put(*journal, "acme/a", 0, 10);
+  until_durable(*journal);
+  {
+    std::ofstream filler(folder + "/disk/filler");
+    filler << std::string(2u << 20, 'x') << std::flush;
+  }
+  put(*journal, "acme/a", 10, 5000);
+  for (int i = 0; i < 400 && journal->status().failure.empty(); ++i) std::this_thread::sleep_for(10ms);
+  EXPECT_TRUE(journal->status().failure.contains("No space left")) << journal->status().failure;
+  fs::remove(folder + "/disk/filler");
+  until_durable(*journal);
+  EXPECT_EQ(journal->status().failure, "");
+  EXPECT_EQ(read_all(*journal).entries.size(), 5010u);
+}
+
+TEST_F(JournalTest, OnADiskThatIsReadOnlySaysSoAtOnceAndTouchesNothing) {
+  SmallDisk disk(folder + "/disk");
+  if (!disk.mounted()) GTEST_SKIP() << "no privilege to mount";
+  options.folder = folder + "/disk/journal";
+  {
+    const auto journal = open();
+    put(*journal, "acme/a", 0, 10);
+    until_durable(*journal);
+  }
+  ASSERT_TRUE(disk.make_read_only());
+  const auto refused = Journal::open(options, clock);
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().message.contains("Read-only")) << refused.error().message;
+  EXPECT_TRUE(refused.error().message.contains(options.folder)) << refused.error().message;
 }
 
 TEST_F(JournalTest, DoesNotMindAClockThatWentBack) {
