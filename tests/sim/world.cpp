@@ -231,6 +231,7 @@ void World::open(SimEnd& end, std::shared_ptr<Wire> wire) {
   options.incarnation = node.incarnation;
   if (end.sends) options.send_texts = kAll;
   if (end.receives) options.receive_texts = kAll;
+  else options.one_way = link::OneWay::acks;   // as the settings have it unless told otherwise
   options.send = *Patterns::parse(options.send_texts);
   if (end.session() != nullptr && end.session()->sender() != nullptr) options.first_window = end.session()->sender()->window().window();
   options.candidate = end.in_use != nullptr;
