@@ -94,13 +94,35 @@ void read_node(Reading& r, SettingsReader& root) {
   r.config.threads = static_cast<unsigned>(reader.integer("threads", 1, 1, kMaxThreads));
 }
 
+// The pair that signs data is needed by some nodes only: what is wrong with one that was found is said to those who need it
+// (check_signer_present), what is wrong with one that was named is a problem at once.
+void read_signer(Reading& r, SettingsReader& reader) {
+  auto& files = r.config.identity_files;
+  const bool named = !files.sign_certificate.empty() || !files.sign_key.empty();
+  if (files.sign_certificate.empty() != files.sign_key.empty()) {
+    reader.problem(files.sign_key.empty() ? "sign_certificate" : "sign_key",
+                   "sign_certificate and sign_key belong together; name both, or neither: X.sign.crt and X.sign.key are then "
+                   "looked for beside the certificate X.crt");
+    return;
+  }
+  files = net::with_sign_files(std::move(files));
+  auto signer = net::Signer::load(files, r.config.name);
+  if (signer) {
+    r.config.signer = *std::move(signer);
+    return;
+  }
+  r.config.no_signer = signer.error().message;
+  if (named) reader.problem(r.config.no_signer.starts_with(files.sign_key) ? "sign_key" : "sign_certificate", r.config.no_signer);
+}
+
 void read_identity(Reading& r, SettingsReader& root) {
   const auto table = root.table("identity");
   if (!table) return;
   SettingsReader reader(*table, r.problems);
   const std::size_t before = r.problems.size();
   auto& files = r.config.identity_files;
-  files = {reader.file("certificate"), reader.file("private_key"), reader.file("trust"), reader.file("key_log")};
+  files = {reader.file("certificate"), reader.file("private_key"), reader.file("trust"), reader.file("key_log"),
+           reader.file("sign_certificate"), reader.file("sign_key")};
   for (const auto& [key, file] : {std::pair<std::string_view, std::string&>{"certificate", files.certificate},
                                   {"private_key", files.private_key},
                                   {"trust", files.trust}}) {
@@ -112,6 +134,7 @@ void read_identity(Reading& r, SettingsReader& root) {
   auto identity = net::TlsIdentity::load(files, r.config.name);
   if (identity) {
     r.config.identity = *std::move(identity);
+    read_signer(r, reader);
     return;
   }
   // The message names the file; point at the key that names it.

@@ -16,6 +16,7 @@
 #include "namespace/namespace.h"
 #include "namespace/sink.h"
 #include "namespace/source.h"
+#include "net/signer.h"
 #include "net/tls.h"
 #include "node/connectors.h"
 #include "sinks/http/http_settings.h"
@@ -69,6 +70,8 @@ struct Config {
   unsigned threads = 1;           // loops that share the links, each with its thread
   net::IdentityFiles identity_files;
   std::shared_ptr<const net::TlsIdentity> identity;  // null without [identity]
+  std::shared_ptr<const net::Signer> signer;         // null when there is none, or none that will do: then `no_signer` says why
+  std::string no_signer;
   std::optional<net::Address> listen;
   bool listen_websocket = false;  // the port takes TLS in WebSocket frames too
   Place listen_place;

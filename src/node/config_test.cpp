@@ -18,24 +18,21 @@ namespace fs = std::filesystem;
 
 class NodeConfig : public testing::Test {
  protected:
-  // Keys are made once; ML-DSA ones take a while.
+  // Keys are made once.
   static void SetUpTestSuite() {
     folder_ = std::make_unique<TestFolder>();
-    ASSERT_TRUE(
-        net::make_ca({.folder = folder_->path() + "/pki", .name = "test CA", .algorithm = net::KeyAlgorithm::ed25519}));
+    ASSERT_TRUE(net::make_ca({.folder = folder_->path() + "/pki", .name = "test CA"}));
     for (const char* name : {"plant-1", "dmz-1", "ai-1"}) {
       ASSERT_TRUE(issue("pki", name));
     }
     ASSERT_TRUE(issue("pki", "late-1", 3));
-    ASSERT_TRUE(net::make_ca(
-        {.folder = folder_->path() + "/foreign", .name = "other CA", .algorithm = net::KeyAlgorithm::ed25519}));
+    ASSERT_TRUE(net::make_ca({.folder = folder_->path() + "/foreign", .name = "other CA"}));
     ASSERT_TRUE(issue("foreign", "plant-1"));
   }
   static Result<void> issue(const std::string& ca, const std::string& name, int days_ago = 0) {
     net::IssueRequest request;
     request.ca_folder = request.folder = folder_->path() + "/" + ca;
     request.name = name;
-    request.algorithm = net::KeyAlgorithm::ed25519;
     if (days_ago > 0) {
       request.days = 1;
       request.not_before_days_ago = days_ago;
@@ -109,6 +106,35 @@ TEST_F(NodeConfig, AKeyLogIsTakenWithALoudWarning) {
 
 constexpr const char* kProxied =
     "[[link]]\nname = \"dmz\"\ndial = \"dmz.example:4433\"\npeer = \"dmz-1\"\nsend = [\"acme/**\"]\n";
+
+TEST_F(NodeConfig, FindsThePairThatSignsBesideTheCertificateOrWhereItIsNamed) {
+  const auto found = read(std::string(kHead) + kIdentity);
+  ASSERT_TRUE(problems_.empty()) << all_problems();
+  ASSERT_TRUE(found.signer) << found.no_signer;
+  EXPECT_EQ(found.signer->name(), "plant-1");
+  EXPECT_EQ(found.identity_files.sign_key, folder_->path() + "/pki/plant-1.sign.key");
+  fs::create_directories(folder_->path() + "/other");
+  for (const char* end : {"crt", "key"})
+    fs::copy(folder_->path() + "/pki/plant-1.sign." + end, folder_->path() + "/other/s." + end, fs::copy_options::overwrite_existing);
+  const auto named = read(std::string(kHead) + kIdentity + "sign_certificate = \"other/s.crt\"\nsign_key = \"other/s.key\"\n");
+  ASSERT_TRUE(problems_.empty()) << all_problems();
+  EXPECT_TRUE(named.signer);
+}
+
+TEST_F(NodeConfig, WithoutThePairThatSignsANodeStartsAndKnowsWhyItHasNone) {
+  const fs::path alone = folder_->path() + "/alone";
+  fs::create_directories(alone);
+  for (const char* file : {"plant-1.crt", "plant-1.key", "ca.crt"}) fs::copy(folder_->path() + "/pki/" + file, alone / file, fs::copy_options::overwrite_existing);
+  const std::string text = std::string(kHead) + "[identity]\ncertificate = \"alone/plant-1.crt\"\nprivate_key = \"alone/plant-1.key\"\ntrust = \"alone/ca.crt\"\n";
+  auto config = read(text);
+  EXPECT_TRUE(problems_.empty()) << all_problems();
+  EXPECT_FALSE(config.signer);
+  EXPECT_TRUE(config.no_signer.contains("keys sign")) << config.no_signer;
+  for (const char* end : {"crt", "key"}) fs::copy(folder_->path() + "/pki/dmz-1.sign." + end, alone / (std::string("plant-1.sign.") + end));
+  config = read(text);
+  EXPECT_TRUE(problems_.empty()) << "nobody asked for it: " << all_problems();
+  EXPECT_TRUE(config.no_signer.contains("is of 'dmz-1', expected 'plant-1'")) << config.no_signer;
+}
 
 TEST_F(NodeConfig, ReadsTheWayToAPeer) {
   folder_->write("proxy.password", "open sesame\n");
@@ -294,6 +320,10 @@ const std::vector<Malformed> kMalformed = {
     {"CertificateFileMissing", identity("pki/none.crt", "pki/plant-1.key", "pki/ca.crt"), 5, "none.crt"},
     {"KeyFileMissing", identity("pki/plant-1.crt", "pki/none.key", "pki/ca.crt"), 6, "none.key"},
     {"TrustFileMissing", identity("pki/plant-1.crt", "pki/plant-1.key", "pki/none.crt"), 7, "none.crt"},
+    {"SignFilesOfAnotherNode", with_identity("sign_certificate = \"pki/dmz-1.sign.crt\"\nsign_key = \"pki/dmz-1.sign.key\"\n"), 8, "expected 'plant-1'"},
+    {"SignCertificateWithoutItsKey", with_identity("sign_certificate = \"pki/plant-1.sign.crt\"\n"), 8, "belong together"},
+    {"SignKeyMissing", with_identity("sign_certificate = \"pki/plant-1.sign.crt\"\nsign_key = \"pki/none.key\"\n"), 9, "none.key: no such file"},
+    {"SignCertificateIsATlsOne", with_identity("sign_certificate = \"pki/plant-1.crt\"\nsign_key = \"pki/plant-1.key\"\n"), 8, "needed is ED25519"},
     {"IdentityIncomplete", plain("[identity]\ncertificate = \"pki/plant-1.crt\"\n"), 4, "private_key"},
     {"CertificateOfAnotherName", identity("pki/dmz-1.crt", "pki/dmz-1.key", "pki/ca.crt"), 5, "dmz-1"},
     {"KeyOfAnotherCertificate", identity("pki/plant-1.crt", "pki/dmz-1.key", "pki/ca.crt"), 6, "dmz-1.key"},
