@@ -53,12 +53,13 @@ class WireWriter {
                                                   const crypto::XWingPublic& receiver, std::string state_file, UtcNanoseconds now);
   ~WireWriter();
 
-  // The largest segment that the group under construction still takes; 0 while as many groups wait as may (2 x depth): then
-  // take datagrams first. When it is too small for what is at hand: flush(), and look again.
+  // The largest segment that the group under construction still takes; 0 while as many groups wait as may (depth + 1):
+  // then take datagrams first. When it is too small for what is at hand: flush(), and look again.
   std::size_t room() const;
   std::size_t max_segment() const;          // room() of an empty group
-  // One segment of 1 to room() bytes. A segment never spans groups, so each lost group costs whole segments.
-  void add(std::span<const std::byte> segment);
+  // One segment of 1 to room() bytes; others are not taken (false). A segment never spans groups, so a lost group costs whole
+  // segments.
+  bool add(std::span<const std::byte> segment);
   // Closes the group under construction now, as short as it is.
   void flush();
 
