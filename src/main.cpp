@@ -12,7 +12,6 @@ int main(int argc, char** argv) {
                          read_command(),
                          watch_command(),
                          dump_command(),
-                         write_command(),
                          history_command(),
                          keys_command(),
                          discover_command(),

@@ -30,6 +30,7 @@ void Bundle::for_all(Task task) const {
 // --- Links -------------------------------------------------------------------------------------------------------------
 
 const LinkOptions& Bundle::add(LinkOptions options, std::optional<ReceiverMemory> memory) {
+  if (options.diode) return add_diode(std::move(options), std::move(memory));
   auto tunnel = std::make_unique<Tunnel>(context_, std::move(options));
   Tunnel& added = *tunnel;
   if (memory) added.recall(*std::move(memory));
@@ -38,7 +39,26 @@ const LinkOptions& Bundle::add(LinkOptions options, std::optional<ReceiverMemory
   return added.options();
 }
 
+const LinkOptions& Bundle::add_diode(LinkOptions options, std::optional<ReceiverMemory> memory) {
+  auto link = diode::make_diode_link(context_, std::move(options));
+  diode::DiodeLink& added = *link;
+  if (memory) added.recall(*std::move(memory));
+  diodes_.emplace(added.options().name, std::move(link));
+  added.start();
+  return added.options();
+}
+
+ReceiverMemory Bundle::memory(const std::string& name) const {
+  if (const auto diode = diodes_.find(name); diode != diodes_.end()) return diode->second->memory();
+  return tunnels_.at(name)->memory();
+}
+
 void Bundle::remove(const std::string& name, CloseCode code, const std::string& text) {
+  if (const auto diode = diodes_.find(name); diode != diodes_.end()) {
+    diode->second->stop(text);
+    diodes_.erase(diode);
+    return hops_changed();
+  }
   const auto it = tunnels_.find(name);
   if (it == tunnels_.end()) return;
   const std::unique_ptr<Tunnel> gone = std::move(it->second);
@@ -64,12 +84,14 @@ void Bundle::stop(CloseCode code, const std::string& text) {
   context_.hops_changed = nullptr;
   context_.routes_changed = nullptr;
   for (const auto& [name, tunnel] : tunnels_) tunnel->stop(code, text);
+  for (const auto& [name, diode] : diodes_) diode->stop(text);
 }
 
 void Bundle::close() {
   context_.hops_changed = nullptr;
   context_.routes_changed = nullptr;
   tunnels_.clear();
+  diodes_.clear();
   hops_timer_.reset();
 }
 
@@ -79,6 +101,11 @@ std::vector<LinkStatus> Bundle::status() const {
     all.push_back(tunnel->status());
     all.back().loop = number_;
   }
+  for (const auto& [name, diode] : diodes_) {
+    all.push_back(diode->status());
+    all.back().loop = number_;
+  }
+  std::ranges::sort(all, {}, &LinkStatus::name);
   return all;
 }
 
@@ -112,6 +139,9 @@ void Bundle::publish() {
   for (const auto& [name, tunnel] : tunnels_) {
     if (!tunnel->options().receive.empty()) fresh->push_back({name, tunnel->options().peer, tunnel->hops()});
   }
+  for (const auto& [name, diode] : diodes_) {
+    if (!diode->options().diode->sends) fresh->push_back({name, diode->options().peer, diode->hops()});
+  }
   const std::lock_guard lock(mutex_);
   known_ = std::move(fresh);
 }
@@ -135,17 +165,20 @@ void Bundle::tell() {
   std::vector<std::shared_ptr<const KnownHops>> all;
   for_all([&all](const Bundle& bundle) { all.push_back(bundle.known()); });
   for (const auto& [name, tunnel] : tunnels_) {
-    if (tunnel->tells_hops()) tunnel->send_hops(hops_for(*tunnel, all));
+    if (tunnel->tells_hops()) tunnel->send_hops(hops_for(tunnel->options(), all));
+  }
+  for (const auto& [name, diode] : diodes_) {
+    if (diode->tells_hops()) diode->send_hops(hops_for(diode->options(), all));
   }
 }
 
 // All but what came from that peer or is about it.
-std::vector<HopStatus> Bundle::hops_for(const Tunnel& tunnel, const std::vector<std::shared_ptr<const KnownHops>>& all) const {
-  const std::string& peer = tunnel.options().peer;
+std::vector<HopStatus> Bundle::hops_for(const LinkOptions& link, const std::vector<std::shared_ptr<const KnownHops>>& all) const {
+  const std::string& peer = link.peer;
   std::vector<HopStatus> hops;
   for (const auto& known_hops : all) {
     for (const Known& known : *known_hops) {
-      if (known.link == tunnel.options().name || known.peer == peer) continue;
+      if (known.link == link.name || known.peer == peer) continue;
       for (std::size_t i = 0; i < known.hops.size(); ++i) {
         if (i > 0 && (known.hops[i].node == peer || hops.size() >= kMaxHopEntries)) continue;
         hops.push_back(known.hops[i]);
@@ -166,6 +199,7 @@ void Bundle::ask_to_check_takeover() {
     if (!self) return;
     self->takeover_posted_ = false;
     for (const auto& [name, tunnel] : self->tunnels_) tunnel->check_takeover();
+    for (const auto& [name, diode] : self->diodes_) diode->check_takeover();
   });
 }
 

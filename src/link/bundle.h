@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "link/diode/diode_link.h"
 #include "link/tunnel.h"
 
 namespace sallyport::link {
@@ -33,7 +34,7 @@ class Bundle : public std::enable_shared_from_this<Bundle> {
   void set_identity(const std::shared_ptr<const net::TlsIdentity>& identity, bool renew);
   void stop(CloseCode code, const std::string& text);
   void close();   // of the links and the timer; afterwards it may be destroyed anywhere
-  const std::map<std::string, std::unique_ptr<Tunnel>>& tunnels() const { return tunnels_; }
+  ReceiverMemory memory(const std::string& name) const;
   std::vector<LinkStatus> status() const;
   const net::Loop& loop() const { return context_.loop; }   // Any thread.
   net::Loop& loop() { return context_.loop; }               // Any thread.
@@ -50,7 +51,8 @@ class Bundle : public std::enable_shared_from_this<Bundle> {
   void hops_changed();
   void publish();
   void tell();
-  std::vector<HopStatus> hops_for(const Tunnel& tunnel, const std::vector<std::shared_ptr<const KnownHops>>& all) const;
+  const LinkOptions& add_diode(LinkOptions options, std::optional<ReceiverMemory> memory);
+  std::vector<HopStatus> hops_for(const LinkOptions& link, const std::vector<std::shared_ptr<const KnownHops>>& all) const;
   std::shared_ptr<const KnownHops> known() const;       // Any thread.
   void ask_to_tell();                                   // Any thread.
   void ask_to_check_takeover();                         // Any thread.
@@ -59,6 +61,7 @@ class Bundle : public std::enable_shared_from_this<Bundle> {
   TunnelContext context_;
   const unsigned number_;
   std::map<std::string, std::unique_ptr<Tunnel>> tunnels_;
+  std::map<std::string, std::unique_ptr<diode::DiodeLink>> diodes_;   // links too, of other names
   std::vector<std::weak_ptr<Bundle>> all_;
   std::optional<net::Timer> hops_timer_;
   bool hops_posted_ = false;

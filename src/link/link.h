@@ -12,6 +12,8 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "link/diode/options.h"
+#include "link/diode/status.h"
 #include "namespace/image.h"
 #include "namespace/namespace.h"
 #include "net/loop.h"
@@ -39,6 +41,7 @@ struct LinkOptions {
   std::uint64_t rate = 100'000'000;    // strict: bits a second, as no acknowledgement tells how fast the way is
   Duration key_update = std::chrono::hours(1);    // new traffic keys on a connection (RFC 8446 §4.6.3)
   Duration reconnect = std::chrono::hours(24);    // a new connection, hence a new key exchange; make before break
+  std::optional<diode::DiodeOptions> diode{};     // no connection at all: datagrams in one direction
   friend bool operator==(const LinkOptions&, const LinkOptions&) = default;
 };
 
@@ -88,6 +91,7 @@ struct LinkStatus {
   std::uint64_t resumes = 0, full_resends = 0;      // how sessions began on the receiving side
   std::uint64_t digest_mismatches = 0, repaired_points = 0;   // receiving side: differences found, and mended
   std::vector<HopStatus> hops;
+  std::optional<diode::DiodeStatus> diode{};
 };
 
 struct ListenStatus {

@@ -84,7 +84,7 @@ struct Links::Impl {
 
   void accepted(std::unique_ptr<net::TlsStream> stream) {
     for (const auto& [name, member] : members) {
-      if (member.options->dial.empty() && member.options->peer == stream->peer().name) return pass_on(name, *member.bundle, std::move(stream));
+      if (member.options->dial.empty() && !member.options->diode && member.options->peer == stream->peer().name) return pass_on(name, *member.bundle, std::move(stream));
     }
     ++unknown_peers;
     last_unknown = stream->peer().name + " from " + stream->remote_address();
@@ -106,7 +106,7 @@ struct Links::Impl {
   Result<void> check(const LinkOptions& options) const {
     if (members.contains(options.name)) return fail(ErrorCode::exists, "two links are named '" + options.name + "'");
     for (const auto& [name, member] : members) {
-      if (options.dial.empty() && member.options->dial.empty() && member.options->peer == options.peer) {
+      if (options.dial.empty() && !options.diode && member.options->dial.empty() && !member.options->diode && member.options->peer == options.peer) {
         return fail(ErrorCode::exists, "two listening links for the peer '" + options.peer + "'");
       }
     }
@@ -180,7 +180,7 @@ Result<void> Links::save(const ChunkSink& out) const {
   if (auto ok = out(kMemoryHead, bytes); !ok) return ok;
   for (const auto& [name, member] : impl_->members) {
     ReceiverMemory memory;
-    member.bundle->run([&](const Bundle& on) { memory = on.tunnels().at(name)->memory(); });
+    member.bundle->run([&](const Bundle& on) { memory = on.memory(name); });
     if (auto ok = save_link(name, memory, out); !ok) return ok;
   }
   return {};

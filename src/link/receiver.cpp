@@ -177,13 +177,18 @@ Result<void> Receiver::on_route(const RouteMessage& message) {
   return {};
 }
 
-Result<void> Receiver::on_define(std::span<const std::byte> body) {
+Result<void> Receiver::on_define(std::span<const std::byte> body, DefineAs as) {
   if (auto ok = decode_define(body, define_); !ok) return ok;
   // One call into the namespace per run of records of one route.
   for (std::size_t from = 0; from < define_.records.size();) {
     std::size_t to = from;
     const RouteId of = define_.records[from].route;
     RemoteRoute* route = remote(of);
+    if (route == nullptr && as.lenient) {
+      while (to < define_.records.size() && define_.records[to].route == of) ++to;
+      from = to;
+      continue;
+    }
     if (route == nullptr) return fail(ErrorCode::malformed, "definition of a point whose route was never told");
     definitions_.clear();
     std::vector<PointId> remote_ids;
@@ -195,7 +200,7 @@ Result<void> Receiver::on_define(std::span<const std::byte> body) {
         ++counters_.refused;
         continue;
       }
-      definitions_.push_back({path, &define_.metas[r.meta], {kNoPoint, r.status, r.source_time, std::move(r.value)}, r.covered, r.forced});
+      definitions_.push_back({path, &define_.metas[r.meta], {kNoPoint, r.status, r.source_time, std::move(r.value)}, r.covered || as.stale, r.forced, as.renewed});
       remote_ids.push_back(r.id);
     }
     defined_ids_.assign(definitions_.size(), kNoPoint);
@@ -321,6 +326,54 @@ void Receiver::check_takeover() {
     encode_refresh(requests_, id);
     if (std::ranges::find(refreshes_, id) == refreshes_.end()) refreshes_.push_back(id);
   }
+}
+
+// --- One way -------------------------------------------------------------------------------------------------------------
+
+void Receiver::doubt(const std::string& what) {
+  lost(what);
+  up_ = true;   // so that the next loss is one of its own
+}
+
+Result<void> Receiver::on_range(PointId from, PointId to, std::span<const std::span<const std::byte>> defines, DefineAs as) {
+  std::vector<PointId> told;
+  for (const auto body : defines) {
+    if (auto ok = on_define(body, as); !ok) return ok;
+    for (const DefineRecord& record : define_.records) {
+      if (record.id < from || record.id >= to || (!told.empty() && record.id <= told.back())) return fail(ErrorCode::malformed, "a range that names points out of order");
+      told.push_back(record.id);
+    }
+  }
+  std::vector<PointId> gone;
+  auto next = told.begin();
+  for (PointId id = from; id < std::min(to, ids_end_); ++id) {
+    next = std::find_if(next, told.end(), [id](PointId named) { return named >= id; });
+    if (ids_[id] != 0 && (next == told.end() || *next != id)) gone.push_back(id);
+  }
+  return gone.empty() ? Result<void>() : on_remove(gone);
+}
+
+Result<void> Receiver::on_routes(RouteId from, RouteId to, std::span<const RouteMessage> told) {
+  for (std::size_t id = from; id <= to && id < routes_.size(); ++id) {
+    if (!routes_[id].named || std::ranges::any_of(told, [id](const RouteMessage& m) { return m.route == id; })) continue;
+    RouteMessage gone;
+    gone.route = static_cast<RouteId>(id);
+    gone.withdrawn = true;
+    if (auto ok = on_route(gone); !ok) return ok;
+  }
+  for (const RouteMessage& message : told) {
+    if (message.route < from || message.route > to) return fail(ErrorCode::malformed, "a route that is not in its range");
+    if (auto ok = on_route(message); !ok) return ok;
+  }
+  return {};
+}
+
+std::optional<bool> Receiver::agrees(const Position& position) const {
+  if (counters_.refused > 0 || counters_.routes_refused > 0) return std::nullopt;
+  if (std::ranges::any_of(local_routes_, [this](RouteId route) { return namespace_.is_blocked(route); })) return std::nullopt;
+  const auto mine = namespace_.holding(provider_);
+  if (!mine) return std::nullopt;
+  return mine->digest == position.digest && mine->points == position.points;
 }
 
 // --- Digests -------------------------------------------------------------------------------------------------------------

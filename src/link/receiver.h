@@ -38,6 +38,13 @@ struct ReceiverMemory {
   std::vector<PointId> ids;              // by the peer's id, ours + 1
 };
 
+// How definitions are to be taken.
+struct DefineAs {
+  bool renewed = false;   // see Definition::renewed
+  bool stale = false;     // whatever the peer said then is old: covered
+  bool lenient = false;   // points of a route that was not told are passed over, instead of being malformed
+};
+
 class Receiver {
  public:
   Receiver(Namespace& ns, std::string node, std::string link, Patterns receive, Status on_loss, std::uint32_t max_points,
@@ -59,7 +66,7 @@ class Receiver {
   void lost(const std::string& what);
 
   Result<void> on_route(const RouteMessage& message);
-  Result<void> on_define(std::span<const std::byte> body);
+  Result<void> on_define(std::span<const std::byte> body, DefineAs as = {});
   Result<void> on_remove(std::span<const PointId> points);
   Result<void> on_changes(std::span<const std::byte> body, bool stale);
   void on_position(const Position& position);
@@ -75,6 +82,17 @@ class Receiver {
   // tell, the session must end, and everything be told anew.
   void peer_listens(bool listens) { peer_listens_ = listens; }
   bool must_begin_anew() const { return begin_anew_; }
+
+  // --- Over one-way links, where nothing can be asked for (link/diode/one_way_receiver.h) ---
+  // Something was lost on the way: everything is covered anew, until it is told again and on_position() says synchronized.
+  void doubt(const std::string& what);
+  // Bodies of definitions: all points of the peer whose id is in [from, to), ascending. Others of these ids are gone.
+  Result<void> on_range(PointId from, PointId to, std::span<const std::span<const std::byte>> defines, DefineAs as);
+  // All routes of the peer whose id is in [from, to]; others are withdrawn.
+  Result<void> on_routes(RouteId from, RouteId to, std::span<const RouteMessage> told);
+  // Whether what is here is what the peer says; nothing: that cannot be told now.
+  std::optional<bool> agrees(const Position& position) const;
+  void count_digest_mismatch() { ++counters_.digest_mismatches; }
 
  private:
   struct RemoteRoute {

@@ -30,6 +30,13 @@ void LinkCursor::resume(Revision seen, std::uint64_t defined) {
   // Routes are told again in full, but their points are not defined again: the peer has kept them.
 }
 
+void LinkCursor::start_now() {
+  const std::lock_guard lock(im_.mutex);
+  cursor_.seen = im_.changes.head();
+  cursor_.defined = im_.definitions.head();
+  cursor_.edges_from = im_.changes.head();
+}
+
 void LinkCursor::mark_start() {
   const std::lock_guard lock(im_.mutex);
   start_seen_ = im_.changes.head();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,8 @@ class LinkCursor {
 
   // What there is now is what "synchronized" means.
   void mark_start();
+  // Only what changes from now on; what there is, is told by walk().
+  void start_now();
   // Go on after what the peer holds already.
   void resume(Revision seen, std::uint64_t defined);
   // The peer asks for everything of a route again.
@@ -72,6 +75,12 @@ class LinkCursor {
   // `digest`: sum up, when caught up. That takes a while after many changes, so it is for heartbeats, not for every pull.
   template <typename Encoder>
   Pulled pull(Encoder& encoder, bool digest);
+
+  // Tells everything that the peer may see with ids from `from` on, whether it was told before or not, until the encoder is
+  // full or so many places were looked at. Returns the id to go on from, kNoPoint at the end; nothing: routes have changed,
+  // so pull first.
+  template <typename Encoder>
+  std::optional<PointId> walk(Encoder& encoder, PointId from, std::size_t look);
 
   // Whether a pull would find something. Arms the waker when not.
   bool idle_and_armed();
@@ -349,6 +358,20 @@ inline void LinkCursor::sum(Pulled& pulled) {
     pulled.digest += cell.digest;
     pulled.points += cell.points;
   }
+}
+
+template <typename Encoder>
+std::optional<PointId> LinkCursor::walk(Encoder& encoder, PointId from, std::size_t look) {
+  const std::lock_guard lock(im_.mutex);
+  if (route_version_ != im_.route_version) return std::nullopt;
+  PointId id = from;
+  for (; id < im_.table.end() && look > 0 && !encoder.full(); ++id, --look) {
+    const Slot& slot = im_.table[id];
+    if (!slot.present || !allowed(slot)) continue;
+    cursor_.told_out_of_turn(slot, im_.changes.head());
+    encoder.define(id, slot, im_.table.path(slot), *im_.table.meta(slot.meta), im_.cells[slot.cell].route, im_.covered(slot));
+  }
+  return id < im_.table.end() ? id : kNoPoint;
 }
 
 template <typename Encoder>

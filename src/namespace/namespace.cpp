@@ -252,7 +252,7 @@ struct Definer {
     }
     const bool same = slot.status == d.first.status && slot.source_time == d.first.source_time && im.table.value(slot) == d.first.value;
     if (same && d.covered && im.covered(slot)) return id;  // covered as it is
-    if (!same || slot.stale != d.covered) set_value(id, d);
+    if (!same || slot.stale != d.covered || (d.renewed && !d.covered && im.covered(slot))) set_value(id, d);
     return id;
   }
 };

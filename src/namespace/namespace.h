@@ -41,6 +41,7 @@ struct Definition {
   Change first;        // value, status, source time at definition; `point` is ignored
   bool covered = false;  // the first value is itself stale (see Namespace::apply)
   bool forced = false;   // part of a repair: holds even against a newer source time
+  bool renewed = false;  // told again by one who knows it to be so now: an overlay laid here no longer lies over it
 };
 
 struct NamespaceCounts {
