@@ -87,6 +87,21 @@ void print_links(const View& status, UtcNanoseconds now) {
   if (!table.empty()) print("\n" + table.text());
 }
 
+// One row for each diode: what the way loses, and what becomes of it.
+void print_diodes(const View& status) {
+  Table table({"DIODE", "WAY", "DATAGRAMS", "LOST", "RECOVERED", "LOSSES", "REFUSED", "ROUND", "IN DOUBT"});
+  for (const View& link : status.at("links").list()) {
+    const View diode = link.at("diode");
+    if (diode.is_null()) continue;
+    const bool sends = diode.at("direction").text() == "send";
+    const auto figure = [&](std::string_view name) { return sends ? std::string() : friendly_count(diode.at(name).number()); };
+    const std::string doubt = diode.at("doubt").text();
+    table.row({link.at("name").text(), (sends ? "→ " : "← ") + link.at("address").text(), friendly_count(diode.at("datagrams").number()), figure("lost"), figure("recovered"),
+               figure("losses"), figure("refused_total"), std::to_string(diode.at("round_ms").number()) + " ms", doubt.empty() ? "" : coloured(doubt, Colour::yellow)});
+  }
+  if (!table.empty()) print("\n" + table.text());
+}
+
 void print_connectors(const View& status, std::string_view key, const std::string& title, UtcNanoseconds now) {
   Table table({title, "TYPE", "STATE", "FOR", "POINTS", "CHANGES", "DROPPED", "REASON"});
   for (const View& one : status.at(key).list()) {
@@ -128,6 +143,7 @@ int show_status(const std::string& config, bool as_json) {
   const auto now = now_utc();
   print_head(status, now);
   print_links(status, now);
+  print_diodes(status);
   print_connectors(status, "sources", "SOURCE", now);
   print_connectors(status, "sinks", "SINK", now);
   print_journal(status);

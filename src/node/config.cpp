@@ -5,6 +5,7 @@
 #include <map>
 
 #include "namespace/path.h"
+#include "node/diode_settings.h"
 #include "node/via_settings.h"
 
 namespace sallyport::node {
@@ -167,7 +168,7 @@ void read_one_way(SettingsReader& reader, LinkConfig& link) {
 }
 
 // What [[link]] and [[listen.peer]] have in common.
-void read_traffic(Reading& r, SettingsReader& reader, LinkConfig& link) {
+void read_traffic(Reading& r, SettingsReader& reader, LinkConfig& link, bool connects = true) {
   auto& options = link.options;
   options.send = read_patterns(reader, "send", link.send);
   options.receive = read_patterns(reader, "receive", link.receive);
@@ -187,8 +188,8 @@ void read_traffic(Reading& r, SettingsReader& reader, LinkConfig& link) {
   }
   options.on_loss = read_on_loss(reader);
   options.rank = static_cast<unsigned>(reader.integer("rank", 0, 0, 255));
-  read_one_way(reader, link);
-  options.key_update = reader.duration("key_update", options.key_update, std::chrono::seconds(1), std::chrono::hours(24));
+  if (connects) read_one_way(reader, link);
+  if (connects) options.key_update = reader.duration("key_update", options.key_update, std::chrono::seconds(1), std::chrono::hours(24));
   if (!options.dial.empty()) {
     options.reconnect = reader.duration("reconnect", options.reconnect, std::chrono::seconds(1), std::chrono::hours(24 * 365));
   }
@@ -226,10 +227,20 @@ void read_link(Reading& r, const Settings& table) {
   link.options.name = read_name(reader);
   if (!link.options.name.empty()) r.link_names.add(link.options.name, reader);
   link.options.peer = read_name(reader, "peer");
-  read_dial(reader, link.options);
-  link.options.via = read_via(reader);
   check_identity_present(r, reader, "a [[link]]");
-  read_traffic(r, reader, link);
+  const auto diode = reader.table("diode");
+  if (!diode) {
+    read_dial(reader, link.options);
+    link.options.via = read_via(reader);
+  }
+  read_traffic(r, reader, link, !diode);
+  if (diode) {
+    for (const std::string_view key : {"dial", "proxy", "websocket", "client_hello", "one_way", "rate", "key_update", "reconnect"}) {
+      if (reader.has(key)) reader.problem(key, std::string(key) + " is for a connection, and over a diode there is none" + (key == "rate" ? "; it goes into diode = { … }" : ""));
+    }
+    link.options.diode = read_diode(*diode, r.problems, r.config, link);
+    if (!link.options.diode) return;
+  }
   r.config.links.push_back(std::move(link));
 }
 

@@ -1,5 +1,7 @@
 #include "node/doctor.h"
 
+#include "node/diode_status.h"
+
 #include <arpa/inet.h>
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
@@ -176,6 +178,8 @@ Findings check_process() {
 Findings check_status(const NodeStatus& status) {
   Findings findings;
   for (const auto& link : status.links) {
+    const auto of_diode = check_diode(link);
+    findings.insert(findings.end(), of_diode.begin(), of_diode.end());
     if (link.state != link::LinkState::up) continue;
     findings.push_back({"link", Verdict::ok, link.name + " to " + link.peer + ": up, " + link.group, ""});
   }

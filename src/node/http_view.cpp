@@ -1,5 +1,6 @@
 #include "node/http_view.h"
 
+#include "node/diode_status.h"
 #include "node/version.h"
 
 namespace sallyport::node {
@@ -36,6 +37,13 @@ void add_link(MetricsText& out, const link::LinkStatus& link) {
               link.refused);
   add_lane(out, link, "send", link.send);
   add_lane(out, link, "receive", link.receive);
+  if (link.diode) {
+    for (const DiodeFigure& figure : diode_figures(*link.diode)) {
+      const MetricsText::Labels labelled = {{"link", link.name}, {"figure", figure.name}};
+      if (figure.grows) out.counter("sallyport_diode_total", "What a diode link counts", labelled, figure.value);
+      else out.gauge("sallyport_diode", "What a diode link measures", labelled, figure.value);
+    }
+  }
   for (const auto& hop : link.hops) {
     out.gauge("sallyport_hop_up", "1 while a link behind this node is up, as its node says",
               {{"link", link.name}, {"node", hop.node}, {"hop", hop.link}},

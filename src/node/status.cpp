@@ -1,6 +1,7 @@
 #include "node/status.h"
 
 #include "base/json_writer.h"
+#include "node/diode_status.h"
 #include "node/version.h"
 
 namespace sallyport::node {
@@ -84,6 +85,7 @@ void write_link(JsonWriter& json, const link::LinkStatus& link) {
   json.field("full_resends", link.full_resends);
   json.field("digest_mismatches", link.digest_mismatches);
   json.field("repaired_points", link.repaired_points);
+  write_diode(json, link);
   json.key("hops");
   json.begin_array();
   for (const auto& hop : link.hops) write_hop(json, hop);
@@ -260,6 +262,8 @@ std::vector<std::string> hints_of(const NodeStatus& status) {
     if (link.digest_mismatches > 0)
       hints.push_back("link " + link.name + ": the mirror differed from " + link.peer + " " + std::to_string(link.digest_mismatches) +
                       " times and was repaired (" + std::to_string(link.repaired_points) + " points); please report this");
+    const auto of_diode = diode_hints(link);
+    hints.insert(hints.end(), of_diode.begin(), of_diode.end());
     for (const auto& hop : link.hops) {
       if (hop.state != link::LinkState::up)
         hints.push_back("behind link " + link.name + ": " + hop.node + " says that its " + hop.link +

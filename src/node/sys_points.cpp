@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "node/diode_status.h"
 #include "node/version.h"
 
 namespace sallyport::node {
@@ -75,6 +76,9 @@ void SysPoints::set_link(const link::LinkStatus& link) {
   set(prefix + "/dropped", count(link.send.dropped));
   set(prefix + "/changes_received", count(link.receive.changes));
   set(prefix + "/bytes_received", count(link.receive.bytes), "B");
+  if (!link.diode) return;
+  for (const DiodeFigure& figure : diode_figures(*link.diode)) set(prefix + "/diode/" + figure.name, count(figure.value));
+  if (!link.diode->sends) set(prefix + "/diode/in_doubt", Value::from(link.diode->in_doubt));
 }
 
 // Those whose turn it is, and those of which there is more to tell than counters.
