@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
                          read_command(),
                          watch_command(),
                          dump_command(),
+                         write_command(),
                          history_command(),
                          keys_command(),
                          discover_command(),

@@ -12,6 +12,7 @@ Command browse_command();
 Command read_command();
 Command watch_command();
 Command dump_command();
+Command write_command();
 Command history_command();
 Command keys_command();
 Command discover_command();

@@ -234,6 +234,16 @@ TEST_F(RunningNode, DumpIsSortedAndLeavesOutTheNodesOwnPoints) {
   EXPECT_FALSE(dumped.output.contains("$sys"));
 }
 
+TEST_F(RunningNode, NothingCanBeWritten) {
+  const std::string before = node_->digest();
+  const std::string path = text_at(*parse_json(lines_of(node_->ask({"read", "acme/**", "--json"}).output).at(0)), "path");
+  const Finished refused = node_->ask({"write", path, "1"});
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_NE(refused.error.find(path + " cannot be written: it comes from "), std::string::npos) << refused.error;
+  EXPECT_EQ(node_->ask({"write", "no/such/point", "1"}).code, 1);
+  EXPECT_EQ(node_->digest(), before);
+}
+
 TEST_F(RunningNode, DigestIsAStableSha256) {
   const auto digest = node_->ask({"dump", "--digest"});
   EXPECT_EQ(digest.code, 0);
