@@ -158,10 +158,10 @@ Fragment CutAnnouncement::fragment(std::uint8_t index) const {
   return {epoch, id, index, count, std::span(bytes).subspan(at, std::min(fragment_bytes, bytes.size() - at))};
 }
 
-Collector::Slot* Collector::slot_for(const Fragment& fragment, std::span<Slot> slots, MonotonicTime now) {
+Collector::Slot& Collector::slot_for(const Fragment& fragment, std::span<Slot> slots, MonotonicTime now) {
   Slot* best = nullptr;
   for (Slot& each : slots) {
-    if (each.used && each.id == fragment.id && each.epoch == fragment.epoch) return each.parts.size() == fragment.count ? &each : nullptr;
+    if (each.used && each.id == fragment.id && each.epoch == fragment.epoch && each.parts.size() == fragment.count) return each;
   }
   // A free one; else one that nobody adds to; else the one with the least in it. Who begins many pushes out beginnings.
   for (Slot& each : slots) {
@@ -170,22 +170,21 @@ Collector::Slot* Collector::slot_for(const Fragment& fragment, std::span<Slot> s
     else if (best->used && each.used && std::pair(each.held, each.last) < std::pair(best->held, best->last)) best = &each;
   }
   *best = {true, fragment.epoch, fragment.id, std::vector<Bytes>(fragment.count), 0, 0, now};
-  return best;
+  return *best;
 }
 
 Collector::Added Collector::add(const Fragment& fragment, bool sealed, MonotonicTime now, Bytes& whole) {
-  Slot* slot = slot_for(fragment, sealed ? std::span<Slot>(sealed_) : std::span<Slot>(clear_), now);
-  if (slot == nullptr) return Added::malformed;
-  Bytes& part = slot->parts[fragment.index];
+  Slot& slot = slot_for(fragment, sealed ? std::span<Slot>(sealed_) : std::span<Slot>(clear_), now);
+  Bytes& part = slot.parts[fragment.index];
   if (!part.empty()) return Added::kept;
-  if (slot->bytes + fragment.bytes.size() > kMaxAnnouncement) return Added::crowded;
+  if (slot.bytes + fragment.bytes.size() > kMaxAnnouncement) return Added::crowded;
   part.assign(fragment.bytes.begin(), fragment.bytes.end());
-  slot->bytes += part.size();
-  slot->last = now;
-  if (++slot->held < slot->parts.size()) return Added::kept;
+  slot.bytes += part.size();
+  slot.last = now;
+  if (++slot.held < slot.parts.size()) return Added::kept;
   whole.clear();
-  for (const Bytes& each : slot->parts) whole.insert(whole.end(), each.begin(), each.end());
-  *slot = {};
+  for (const Bytes& each : slot.parts) whole.insert(whole.end(), each.begin(), each.end());
+  slot = {};
   // Somebody mixed in a fragment of his own: all of it begins anew.
   return announcement_id(whole) == fragment.id ? Added::whole : Added::malformed;
 }

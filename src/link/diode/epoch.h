@@ -78,7 +78,7 @@ class Collector {
     std::size_t held = 0, bytes = 0;
     MonotonicTime last{};
   };
-  Slot* slot_for(const Fragment& fragment, std::span<Slot> slots, MonotonicTime now);
+  Slot& slot_for(const Fragment& fragment, std::span<Slot> slots, MonotonicTime now);
   std::array<Slot, 8> clear_;
   std::array<Slot, 2> sealed_;
 };

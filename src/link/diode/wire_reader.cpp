@@ -109,7 +109,6 @@ void WireReader::Impl::drop_ended(MonotonicTime now) {
 void WireReader::Impl::sealed(std::span<const std::byte> datagram, MonotonicTime now, UtcNanoseconds utc) {
   const auto header = read_sealed_header(datagram);
   if (!header) return void(++counters.refused.malformed);
-  drop_ended(now);
   Epoch* epoch = find(header->epoch);
   if (epoch == nullptr) return void(++(header->epoch < state.epoch ? counters.refused.old_epoch : counters.refused.unknown_epoch));
   const auto body = datagram.subspan(kSealedHeaderBytes);
@@ -327,6 +326,7 @@ void WireReader::received(std::span<const std::byte> datagram, MonotonicTime now
   ++own.counters.datagrams;
   own.counters.bytes += datagram.size();
   if (datagram.empty()) return void(++own.counters.refused.malformed);
+  own.drop_ended(now);
   const auto type = std::to_integer<std::uint8_t>(datagram[0]);
   if (type == kSealedType) return own.sealed(datagram, now, utc);
   const auto part = type == kFragmentType ? read_fragment(datagram) : std::nullopt;
