@@ -16,6 +16,7 @@
 #include "journal/segment.h"
 #include "link/lane.h"
 #include "link/test_pair.h"
+#include "record_diode.h"
 
 namespace sallyport::link {
 namespace {
@@ -263,5 +264,7 @@ int main(int count, char** arguments) {
   link::Seeds seeds(arguments[2]);
   for (auto* scene : {link::journal_records, link::mirror, link::cover, link::resume, link::repair}) scene(seeds);
   link::vectors(seeds, arguments[1]);
+  seeds.name("diode");
+  link::diode_seeds([&](unsigned first, std::span<const std::byte> bytes) { seeds.write("diode", first, bytes); });
   return 0;
 }
