@@ -30,7 +30,7 @@ void EveryRecorder::append(std::span<const EveryChange> changes) {
   if (!journal_.append_own(batch_)) return lose(changes.size());
   if (lost_ > 0) {
     const UtcNanoseconds now = clock_.utc();
-    log::warn("journal: takes changes again", log::field("lost", lost_));
+    log::warn("journal: takes changes again", log::field("lost", static_cast<std::int64_t>(lost_)));
     journal_.append_gap({.node = journal_.options().node, .where = "journal", .cause = at_limit_ ? GapCause::limit : GapCause::too_slow, .start = lost_since_, .end = now,
                          .lost = lost_, .match = journal_.options().own, .detail = at_limit_ ? "max_size was reached" : "the disk was full or too slow"});
     lost_ = 0;

@@ -280,7 +280,7 @@ void Journal::write_loop() {
     if (stop && blocks.empty() && queue_.empty() && !building_) break;
   }
   const bool clean = blocks.empty() && queue_.empty() && failure_.empty();
-  if (!clean) log::error("journal: what could not be written is lost", log::field("bytes", queued_bytes_), log::field("reason", failure_));
+  if (!clean) log::error("journal: what could not be written is lost", log::field("bytes", static_cast<std::int64_t>(queued_bytes_)), log::field("reason", failure_));
   save_state(clean);
   save_gaps();
 }
@@ -465,7 +465,8 @@ void Journal::drop_oldest(std::unique_lock<std::mutex>& lock, const std::string&
     }
     const std::uint64_t lost = gap.lost;
     if (lost > 0) {
-      log::warn("journal: a limit forced out changes that were not read by all", log::field("why", why), log::field("changes", lost), log::field("readers", lagging.size()));
+      log::warn("journal: a limit forced out changes that were not read by all", log::field("why", why), log::field("changes", static_cast<std::int64_t>(lost)),
+                log::field("readers", static_cast<std::int64_t>(lagging.size())));
       append_gap(std::move(gap), own_stream_, 0, lagging);
     }
     for (GapRecord& told : carried) append_gap(std::move(told.gap), own_stream_, 0, told.readers.empty() ? lagging : told.readers);
