@@ -21,6 +21,7 @@ constexpr std::size_t kMaxEpochs = 4;                  // keys at once: the last
 constexpr Duration kGrace = 2s;                        // for datagrams of the last epoch that are under way
 constexpr std::uint64_t kFirstStep = 256, kMaxStep = 1 << 20;   // how far ahead the mark is set
 constexpr Duration kMarkEvery = 1s;                    // about
+constexpr Duration kWriteRetry = 100ms;
 constexpr unsigned kChecksEachSecond = 20;             // of whole announcements: each costs a millisecond
 
 struct Epoch {
@@ -69,7 +70,7 @@ struct WireReader::Impl {
   ReceiverEpoch state;                                 // as on disk
   std::uint64_t step = kFirstStep;
   bool cannot_write = false;
-  MonotonicTime marked_at{};
+  MonotonicTime marked_at{}, tried_at{};
   std::vector<Epoch> epochs;
   Collector collector;
   MonotonicTime check_second{};
@@ -142,6 +143,8 @@ bool WireReader::Impl::may_take(Epoch& epoch, std::uint64_t counter, MonotonicTi
 }
 
 bool WireReader::Impl::advance_mark(Epoch& epoch, std::uint64_t counter, MonotonicTime now) {
+  if (cannot_write && now - tried_at < kWriteRetry) return false;
+  tried_at = now;
   // As many as come in a second: so much is lost when the process is killed, and so often the disk is written.
   const Duration took = now - marked_at;
   if (took < kMarkEvery / 2) step = std::min(step * 2, kMaxStep);

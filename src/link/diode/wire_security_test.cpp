@@ -401,6 +401,7 @@ TEST(WireReplay, AReceiverThatCannotNoteWhatItTookTakesNothing) {
   wire.settle();
   EXPECT_EQ(wire.arrived.size(), 0u);
   EXPECT_GT(wire.reader->counters().failed_writes, 0u);
+  EXPECT_LT(wire.reader->counters().failed_writes, 12u) << "tried now and then, not for each datagram";
   EXPECT_GT(wire.reader->counters().refused.crowded, 0u);
   std::filesystem::create_directories(wire.files / "none");
   wire.send("the value is 43");
