@@ -36,6 +36,7 @@ Command bench_command() {
             bench::add_journal(options);
             bench::add_history(options);
             bench::add_sessions(options);
+            bench::add_diode(options);
             return {};
           }};
 }

@@ -24,6 +24,7 @@ struct LinkFigures {
   UtcNanoseconds since = 0;
   std::uint64_t connects = 0;
   LaneFigures send, receive;
+  std::map<std::string, std::uint64_t> diode;  // its numbers, of a diode link
 };
 // The part of `status --json` that benchmarks look at.
 struct StatusFigures {

@@ -98,6 +98,9 @@ Result<StatusFigures> Deployment::status(const std::string& node) const {
     one.connects = number(link, "connects");
     one.send = lane(link, "send");
     one.receive = lane(link, "receive");
+    note_fields(link, "diode", [&](std::string_view name, const json::value& value) {
+      if (value.is_int64() && value.get_int64() >= 0) one.diode[std::string(name)] = static_cast<std::uint64_t>(value.get_int64());
+    });
   });
   return figures;
 }
