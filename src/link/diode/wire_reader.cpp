@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kMaxEpochs = 4;                  // keys at once: the last, the running, announced ones
 constexpr Duration kGrace = 2s;                        // for datagrams of the last epoch that are under way
-constexpr std::uint64_t kFirstStep = 256, kMaxStep = 1 << 20;   // how far ahead the mark is set
+constexpr std::uint64_t kFirstStep = 16, kMaxStep = 1 << 20;    // how far ahead the mark is set
 constexpr Duration kMarkEvery = 1s;                    // about
 constexpr Duration kWriteRetry = 100ms;
 constexpr unsigned kChecksEachSecond = 20;             // of whole announcements: each costs a millisecond
@@ -48,6 +48,7 @@ struct WireReader::Impl {
 
   void sealed(std::span<const std::byte> datagram, MonotonicTime now, UtcNanoseconds utc);
   bool may_take(Epoch& epoch, std::uint64_t counter, MonotonicTime now);
+  bool mark_is_far(const Epoch& epoch, MonotonicTime now);
   bool advance_mark(Epoch& epoch, std::uint64_t counter, MonotonicTime now);
   void begin_data(Epoch& epoch, MonotonicTime now);
   void shard(const Epoch& epoch, std::span<const std::byte> plain, MonotonicTime now);
@@ -71,6 +72,9 @@ struct WireReader::Impl {
   std::uint64_t step = kFirstStep;
   bool cannot_write = false;
   MonotonicTime marked_at{}, tried_at{};
+  std::uint64_t marked_from = 0;                       // the next counter at that time
+  MonotonicTime looked_at{};
+  std::uint64_t looked_from = 0;
   std::vector<Epoch> epochs;
   Collector collector;
   MonotonicTime check_second{};
@@ -138,7 +142,21 @@ bool WireReader::Impl::may_take(Epoch& epoch, std::uint64_t counter, MonotonicTi
   if (epoch.number < state.epoch) return true;
   const bool noted = epoch.number == state.epoch && counter < state.mark;
   if (!noted && !advance_mark(epoch, counter, now)) return false;
+  if (noted && now - looked_at >= kMarkEvery && mark_is_far(epoch, now)) static_cast<void>(advance_mark(epoch, counter, now));
   if (!epoch.used) begin_data(epoch, now);
+  return true;
+}
+
+// Fewer come than did: what a restart would lose takes longer than it should. Looked at about once a second.
+bool WireReader::Impl::mark_is_far(const Epoch& epoch, MonotonicTime now) {
+  const std::uint64_t next = epoch.window.next();
+  const std::uint64_t came = next - std::min(next, looked_from);
+  const bool whole_look = looked_from != 0 && now - looked_at < 2 * kMarkEvery;
+  looked_from = next;
+  looked_at = now;
+  if (!whole_look || state.mark < next + 2 * std::max(came, kFirstStep)) return false;
+  marked_at = now - kMarkEvery;   // so that the next mark is as far as what came since the last look
+  marked_from = next - came;
   return true;
 }
 
@@ -146,10 +164,12 @@ bool WireReader::Impl::advance_mark(Epoch& epoch, std::uint64_t counter, Monoton
   if (cannot_write && now - tried_at < kWriteRetry) return false;
   tried_at = now;
   // As many as come in a second: so much is lost when the process is killed, and so often the disk is written.
-  const Duration took = now - marked_at;
-  if (took < kMarkEvery / 2) step = std::min(step * 2, kMaxStep);
-  if (took > 2 * kMarkEvery) step = std::max(step / 2, kFirstStep);
-  const ReceiverEpoch next{epoch.number, epoch.core, counter + step};
+  const std::uint64_t first_free = std::max(counter + 1, epoch.window.next());
+  const double took = std::max(0.001, std::chrono::duration<double>(now - marked_at).count());
+  const double came = epoch.number == state.epoch && first_free > marked_from ? static_cast<double>(first_free - marked_from) : 0;
+  const auto each = static_cast<std::uint64_t>(came / took * std::chrono::duration<double>(kMarkEvery).count());
+  step = std::clamp(each, kFirstStep, std::min(kMaxStep, 2 * step));
+  const ReceiverEpoch next{epoch.number, epoch.core, first_free + step};
   if (auto stored = store_receiver_epoch(state_file, next); !stored) {
     ++counters.failed_writes;
     if (!std::exchange(cannot_write, true)) {
@@ -161,6 +181,7 @@ bool WireReader::Impl::advance_mark(Epoch& epoch, std::uint64_t counter, Monoton
   cannot_write = false;
   state = next;
   marked_at = now;
+  marked_from = first_free;
   return true;
 }
 

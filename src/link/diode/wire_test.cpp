@@ -286,5 +286,26 @@ TEST(Wire, NoNonceComesTwiceAfterACrashForTheKeyIsAnother) {
   EXPECT_FALSE(std::equal(a.begin() + kSealedHeaderBytes, a.end(), b.begin() + kSealedHeaderBytes));
 }
 
+TEST(Wire, AReaderThatIsKilledIsBlindForSecondsOnlyAlsoWhenLessComesThanBefore) {
+  Wire wire;
+  unsigned sent = 0;
+  for (int i = 0; i < 200; ++i) {   // thousands of datagrams a second
+    sent += wire.send_numbered(40);
+    wire.run(10ms);
+  }
+  for (int i = 0; i < 30; ++i) {    // then some dozens
+    sent += wire.send_numbered(1);
+    wire.run(100ms);
+  }
+  wire.settle();
+  ASSERT_EQ(wire.arrived.size(), sent);
+  wire.kill_reader();
+  for (int i = 0; i < 50; ++i) {
+    wire.send_numbered(1);
+    wire.run(100ms);
+  }
+  EXPECT_GT(wire.arrived.size(), sent + 10);
+}
+
 }  // namespace
 }  // namespace sallyport::link::diode
