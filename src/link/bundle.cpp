@@ -80,6 +80,10 @@ void Bundle::set_identity(const std::shared_ptr<const net::TlsIdentity>& identit
   }
 }
 
+void Bundle::set_keys(const std::shared_ptr<const net::Signer>& signer, const std::shared_ptr<const net::Trust>& trust) {
+  for (const auto& [name, diode] : diodes_) diode->set_keys(signer, trust);
+}
+
 void Bundle::stop(CloseCode code, const std::string& text) {
   context_.hops_changed = nullptr;
   context_.routes_changed = nullptr;

@@ -32,6 +32,7 @@ class Bundle : public std::enable_shared_from_this<Bundle> {
   void remove(const std::string& name, CloseCode code, const std::string& text);
   void accept(const std::string& name, std::unique_ptr<net::TlsStream> stream);
   void set_identity(const std::shared_ptr<const net::TlsIdentity>& identity, bool renew);
+  void set_keys(const std::shared_ptr<const net::Signer>& signer, const std::shared_ptr<const net::Trust>& trust);   // of diodes
   void stop(CloseCode code, const std::string& text);
   void close();   // of the links and the timer; afterwards it may be destroyed anywhere
   ReceiverMemory memory(const std::string& name) const;

@@ -20,6 +20,7 @@
 #include "net/tls.h"
 
 namespace sallyport::journal { class Journal; }
+namespace sallyport::net { class Signer; class Trust; }
 
 namespace sallyport::link {
 
@@ -139,6 +140,8 @@ class Links {
   Result<void> reconfigure(std::vector<LinkOptions> options);
   // For new connections; with another certificate those that are up are replaced by new ones, make before break.
   void set_identity(std::shared_ptr<const net::TlsIdentity> identity);
+  // The same for what diodes sign with and whom they believe; null: as it was.
+  void set_keys(std::shared_ptr<const net::Signer> signer, std::shared_ptr<const net::Trust> trust);
   // The end is near: tells every peer and listens no more. What came by the links stays, not good, until destruction, so
   // that sinks can say so before they stop.
   void stop();

@@ -254,6 +254,10 @@ void Links::set_identity(std::shared_ptr<const net::TlsIdentity> identity) {
   for (const auto& bundle : impl_->bundles) bundle->hand([identity, other](Bundle& on) { on.set_identity(identity, other); });
 }
 
+void Links::set_keys(std::shared_ptr<const net::Signer> signer, std::shared_ptr<const net::Trust> trust) {
+  for (const auto& bundle : impl_->bundles) bundle->hand([signer, trust](Bundle& on) { on.set_keys(signer, trust); });
+}
+
 void Links::stop() {
   impl_->listener.reset();
   impl_->on_all([](Bundle& bundle) { bundle.stop(CloseCode::normal, "shutting down"); });

@@ -8,6 +8,7 @@
 
 #include "link/link.h"
 #include "link/tunnel.h"
+#include "net/signer.h"
 
 namespace sallyport::link::diode {
 
@@ -25,6 +26,8 @@ class DiodeLink {
   virtual bool tells_hops() const { return false; }
   virtual void send_hops(const std::vector<HopStatus>&) {}
   virtual void check_takeover() {}
+  // Renewed certificates: what this node signs with, and whom it believes.
+  virtual void set_keys(const std::shared_ptr<const net::Signer>&, const std::shared_ptr<const net::Trust>&) {}
 };
 
 // options.diode says which way.

@@ -24,6 +24,9 @@ class ReceivingLink final : public DiodeLink {
   void recall(ReceiverMemory memory) override { receiver_.recall(std::move(memory)); }
   std::vector<HopStatus> hops() const override;
   void check_takeover() override;
+  void set_keys(const std::shared_ptr<const net::Signer>&, const std::shared_ptr<const net::Trust>& trust) override {
+    if (reader_ && trust) reader_->set_trust(trust);
+  }
 
  private:
   Result<void> open();

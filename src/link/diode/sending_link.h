@@ -22,6 +22,9 @@ class SendingLink final : public DiodeLink {
   LinkStatus status() const override;
   bool tells_hops() const override { return sender_ != nullptr; }
   void send_hops(const std::vector<HopStatus>& hops) override;
+  void set_keys(const std::shared_ptr<const net::Signer>& signer, const std::shared_ptr<const net::Trust>&) override {
+    if (writer_ && signer) writer_->set_signer(signer);
+  }
 
  private:
   Result<void> open();
