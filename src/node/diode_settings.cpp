@@ -112,8 +112,8 @@ std::optional<DiodeOptions> read_diode(const Settings& table, Problems& problems
   read_address(reader, options);
   refuse_other_end(reader, options.sends);
   options.max_staleness = reader.duration("max_staleness", options.max_staleness, std::chrono::milliseconds(100), std::chrono::hours(24));
-  if (options.max_staleness < 2 * link.options.heartbeat) {
-    reader.problem("max_staleness", "max_staleness must be at least twice the heartbeat, which is what tells of a loss");
+  if (options.max_staleness < 4 * link.options.heartbeat) {
+    reader.problem("max_staleness", "max_staleness must be at least four times the heartbeat, which is what tells of a loss");
   }
   check_patterns(reader, link, options.sends);
   if (options.sends) {

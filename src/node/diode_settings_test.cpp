@@ -115,7 +115,7 @@ TEST_F(DiodeSettings, ThatAreWrongAreToldWhatToDo) {
       {"plant-1", kPlant + "diode = { " + to + ", " + rate + ", receiver = \"pki/none.pub\" }\n", "none.pub"},
       {"plant-1", kPlant + "diode = { " + to + ", " + rate + ", receiver = \"pki/office-1.receiver.key\" }\n", "office-1.receiver.key"},
       {"plant-1", kPlant + "diode = { " + to + ", " + rate + ", " + kReceiver + ", " + kKey + " }\n", "private key stays where it receives"},
-      {"plant-1", kPlant + "diode = { " + to + ", " + rate + ", " + kReceiver + ", max_staleness = \"1s\" }\n", "at least twice the heartbeat"},
+      {"plant-1", kPlant + "diode = { " + to + ", " + rate + ", " + kReceiver + ", max_staleness = \"3s\" }\n", "at least four times the heartbeat"},
       {"plant-1", kPlant + "diode = { " + to + ", " + rate + ", " + kReceiver + ", redundency = 1 }\n", "did you mean 'redundancy'"},
       {"office-1", kOffice + "diode = { " + at + " }\n", "keys receiver --name office-1"},
       {"office-1", kOffice + "diode = { " + at + ", key = \"pki/ai-1.receiver.key\" }\n", "is the key of 'ai-1'"},

@@ -36,7 +36,7 @@ std::vector<DiodeFigure> diode_figures(const DiodeStatus& d) {
                                    {"round_ms", milliseconds(d.round), false}, {"max_staleness_ms", milliseconds(d.max_staleness), false}, {"records", d.records}};
   const auto add = [&](std::initializer_list<DiodeFigure> more) { figures.insert(figures.end(), more); };
   if (d.sends) {
-    add({{"rate", d.rate, false}, {"parity_datagrams", d.parity_datagrams}, {"announcement_datagrams", d.announcement_datagrams}, {"send_errors", d.send_errors},
+    add({{"rate", d.rate, false}, {"round_bytes", d.round_bytes, false}, {"parity_datagrams", d.parity_datagrams}, {"announcement_datagrams", d.announcement_datagrams}, {"send_errors", d.send_errors},
          {"rekeys", d.rekeys}, {"too_large", d.too_large, false}});
     return figures;
   }

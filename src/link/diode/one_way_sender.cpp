@@ -126,10 +126,16 @@ Result<std::unique_ptr<OneWaySender>> OneWaySender::make(Namespace& ns, OneWaySe
   return std::unique_ptr<OneWaySender>(new OneWaySender(ns, *view, std::move(options), now, std::move(waker)));
 }
 
+// A delay that moved is told with the next round; what is up and down, and why, at once.
 void OneWaySender::set_hops(const std::vector<HopStatus>& hops) {
+  auto states = hops;
+  for (HopStatus& hop : states) hop.delay = Duration(0);
+  Bytes encoded;
+  encode_hops(encoded, states);
+  hops_news_ = hops_news_ || encoded != hop_states_;
+  hop_states_ = std::move(encoded);
   hops_.clear();
   encode_hops(hops_, hops);
-  hops_news_ = true;
 }
 
 bool OneWaySender::idle_and_armed() { return packed_ == queue_.size() && position_.empty() && cursor_.idle_and_armed(); }

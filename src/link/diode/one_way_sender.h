@@ -76,7 +76,7 @@ class OneWaySender {
   LinkCursor cursor_;
   OneWaySendCounters counters_;
   std::unique_ptr<OneWayLaneSender> lane_;
-  Bytes hops_;                            // an encoded frame
+  Bytes hops_, hop_states_;               // encoded frames: as they are; without delays
   bool hops_news_ = false;
   std::map<RouteId, Bytes> routes_;       // as told last, encoded
   std::size_t routes_bytes_ = 0;

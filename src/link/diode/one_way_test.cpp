@@ -327,6 +327,21 @@ TEST(OneWay, ShowsWhatComesLateAsOld) {
   EXPECT_EQ(way.good(), 50u);
 }
 
+TEST(OneWay, TellsOfTheHopsBehindTheSender) {
+  ManualClock clock;
+  OneWay way(clock);
+  Plant plant(way, 5);
+  way.start_sender(11);
+  way.sender->set_hops({{"plant-1", "cell-7", "cell-7", LinkState::up, 5, "", 3ms, true}});
+  way.run(1s);
+  ASSERT_EQ(way.receiver_side->hops().size(), 1u);
+  EXPECT_EQ(way.receiver_side->hops()[0].link, "cell-7");
+  way.sender->set_hops({{"plant-1", "cell-7", "cell-7", LinkState::down, 9, "timeout", 0ms, true}});
+  way.run(1s);
+  EXPECT_EQ(way.receiver_side->hops()[0].state, LinkState::down);
+  EXPECT_EQ(way.receiver_side->hops()[0].reason, "timeout");
+}
+
 TEST(OneWay, FragmentsLargeValuesAndSaysThatOthersAreTooLarge) {
   ManualClock clock;
   OneWay way(clock);

@@ -272,6 +272,7 @@ LinkStatus SendingLink::status() const {
   diode.send_errors = outlet_->counters().errors;
   diode.rounds = said.rounds;
   diode.round = said.round;
+  diode.round_bytes = said.round_bytes;
   diode.shortage = sender_->shortage();
   diode.too_large = said.too_large;
   const auto& wire = writer_->counters();

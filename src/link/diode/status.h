@@ -21,6 +21,7 @@ struct DiodeStatus {
 
   // Sending.
   std::uint64_t rate = 0;                  // bits a second
+  std::uint64_t round_bytes = 0;           // said in the last round, without parity
   double shortage = 0;                     // so many times the rate would be needed for max_staleness; at most 1: enough
   std::uint64_t parity_datagrams = 0, announcement_datagrams = 0, send_errors = 0, rekeys = 0;
   std::uint64_t too_large = 0;             // points whose value does not fit
