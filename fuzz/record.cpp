@@ -266,5 +266,6 @@ int main(int count, char** arguments) {
   link::vectors(seeds, arguments[1]);
   seeds.name("diode");
   link::diode_seeds([&](unsigned first, std::span<const std::byte> bytes) { seeds.write("diode", first, bytes); });
+  link::one_way_seeds([&](unsigned first, std::span<const std::byte> bytes) { seeds.write("one_way", first, bytes); });
   return 0;
 }

@@ -6,7 +6,9 @@
 #include "link/diode/datagram.h"
 #include "link/diode/epoch.h"
 #include "link/diode/fec.h"
+#include "link/diode/one_way_sender.h"
 #include "link/diode/test_wire.h"
+#include "link/test_pair.h"
 #include "net/receiver_key.h"
 
 namespace sallyport::link {
@@ -47,6 +49,33 @@ Bytes opened_shards() {
 }
 
 }  // namespace
+
+void one_way_seeds(const WriteSeed& write) {
+  ManualClock clock;
+  TestNode plant("plant-1", clock);
+  const RouteId route = plant.source("line1");
+  std::vector<PointId> ids;
+  for (int i = 0; i < 12; ++i) ids.push_back(plant.define(route, "acme/p" + std::to_string(i), i));
+  auto sender = OneWaySender::make(plant.ns, {.peer = "office-1", .life = 11, .send = *Patterns::parse({"**"}), .max_staleness = std::chrono::seconds(2)},
+                                   clock.monotonic(), [] {});
+  if (!sender) return;
+  (*sender)->set_hops({{"plant-1", "line", "", LinkState::up, 5, "", Duration(7), true}});
+  Bytes stream, segment;
+  for (int step = 0; step < 60; ++step) {
+    clock.advance(std::chrono::milliseconds(50));
+    plant.change(route, ids[static_cast<std::size_t>(step) % ids.size()], step, 2000 + step);
+    if (step == 20) plant.ns.cover(route, status::kBadNoCommunication, {"plant-1", "line1", 3, "timeout"});
+    if (step == 30) plant.ns.uncover(route);
+    if (step == 40) plant.ns.remove(route, std::span(ids).first(2));
+    while ((*sender)->next(segment, 512, clock.monotonic())) {
+      if (stream.size() + segment.size() + 2 < 15'500) append_piece(stream, segment);
+      Bytes alone;
+      append_piece(alone, segment);
+      if (step < 4) write(0, alone);
+    }
+  }
+  write(0, stream);
+}
 
 void diode_seeds(const WriteSeed& write) {
   diode::testing::Wire wire(WireOptions{.datagram_bytes = 1200});

@@ -104,7 +104,7 @@ class UdpOutlet final : public Outlet {
 class UdpInlet final : public Inlet {
  public:
   UdpInlet(net::Loop& loop, int fd, std::function<void(std::span<const std::byte>)> take, std::function<void()> taken)
-      : loop_(loop), socket_(loop.context(), fd), take_(std::move(take)), taken_(std::move(taken)), buffer_(kAtOnce * kSlot) {
+      : socket_(loop.context(), fd), take_(std::move(take)), taken_(std::move(taken)), buffer_(kAtOnce * kSlot) {
     wait();
   }
   ~UdpInlet() override { *alive_ = false; }
@@ -165,7 +165,6 @@ class UdpInlet final : public Inlet {
     }
   }
 
-  net::Loop& loop_;
   net::asio::posix::stream_descriptor socket_;
   std::function<void(std::span<const std::byte>)> take_;
   std::function<void()> taken_;
