@@ -29,6 +29,7 @@ struct Update {
   RouteId route = kNoRoute;
   UpdateKind kind = UpdateKind::value;
   bool covered = false;  // an overlay lies over this point: `underlying` differs from or hides behind `status`
+  Verified verified = Verified::unknown;
   Status status = status::kGood;
   Status underlying = status::kGood;
   UtcNanoseconds source_time = 0;

@@ -96,7 +96,7 @@ void Collector::take_live(Rows& rows, std::size_t max) {
     if (skipped_[update.point]) continue;
     const std::uint32_t id = of_live_[update.point];
     rows.rows.push_back({.point = id, .status = update.status, .source_time = update.source_time,
-                         .time = time_of(id, update.status, update.source_time), .value = std::move(update.value)});
+                         .time = time_of(id, update.status, update.source_time), .verified = update.verified, .value = std::move(update.value)});
   }
 }
 
@@ -111,7 +111,8 @@ void Collector::take_feed(Rows& rows) {
     if (entry.point >= of_feed_.size()) of_feed_.resize(entry.point + std::size_t{1}, kUnknown);
     std::uint32_t& id = of_feed_[entry.point];
     if (id == kUnknown) id = intern(feed_->point(entry.point));
-    rows.rows.push_back({.point = id, .status = entry.status, .source_time = entry.source_time, .time = entry.source_time, .every = true, .backfill = entry.backfill,
+    rows.rows.push_back({.point = id, .status = entry.status, .source_time = entry.source_time, .time = entry.source_time,
+                         .verified = namespace_.is_verifying() ? Verified::unverified : Verified::unknown, .every = true, .backfill = entry.backfill,
                          .sequence = entry.sequence, .stream = entry.stream, .value = std::move(entry.value), .position = entry.position});
   }
   std::ranges::move(feed_batch_.gaps, std::back_inserter(rows.gaps));

@@ -19,6 +19,7 @@ struct Row {
   // When it became so: the source time; of a `latest` point whose quality alone changed (something on the path broke, or came
   // back), when that was seen here.
   UtcNanoseconds time = 0;
+  Verified verified = Verified::unknown;
   bool every = false;                // it came by the feed: once, and in order
   bool backfill = false;
   std::uint64_t sequence = 0;        // with `every`: (stream, sequence) names the change for ever

@@ -89,6 +89,7 @@ inline void Namespace::Impl::set(PointId id, Slot& slot, Change& change, bool st
   slot.status = change.status;
   slot.stale = stale;
   slot.guarded = false;
+  if (verifying.load(std::memory_order_relaxed)) [[unlikely]] slot.verified = routes[cells[slot.cell].route].verified;
   slot.revision = changes.append(id);
 }
 
@@ -172,6 +173,7 @@ void Namespace::Impl::fill(PointView& view, PointId id) const {
   view.underlying = slot.status;
   view.covered = covered(slot);
   view.status = shown(slot);
+  view.verified = verified(slot);
   if (view.covered) view.cause = route.cause;
   view.source_time = slot.source_time;
   view.revision = slot.revision;
@@ -208,6 +210,7 @@ struct Definer {
     slot.status = 0;
     slot.source_time = 0;
     slot.revision = 0;
+    slot.verified = Verified::unverified;
     Cell& cell = im.cells[slot.cell];
     cell.digest += digest_of(slot);
     ++cell.points;
@@ -236,6 +239,7 @@ struct Definer {
         mine.guarded_until = now + kGuard;
       }
       im.move_to_cell(slot, im.cell_for(route, im.cells[slot.cell].views));
+      slot.verified = Verified::unverified;
       im.touch_definition(id);
     }
     if (d.meta && *im.table.meta(slot.meta) != *d.meta) {
@@ -250,6 +254,7 @@ struct Definer {
       slot.revision = im.changes.append(id);
       return id;
     }
+    slot.verified = im.routes[route].verified;
     const bool same = slot.status == d.first.status && slot.source_time == d.first.source_time && im.table.value(slot) == d.first.value;
     if (same && d.covered && im.covered(slot)) return id;  // covered as it is
     if (!same || slot.stale != d.covered || (d.renewed && !d.covered && im.covered(slot))) set_value(id, d);

@@ -60,6 +60,7 @@ struct PointView {
   Status status = status::kGood;      // overlays included
   Status underlying = status::kGood;
   bool covered = false;
+  Verified verified = Verified::unknown;
   std::optional<Cause> cause;         // when covered
   UtcNanoseconds source_time = 0;
   Revision revision = 0;
@@ -170,6 +171,14 @@ class Namespace {
   // they are live. `renew` false only changes what an overlay that lies there says; points that are live stay so.
   void cover(RouteId route, Status overlay, const Cause& cause, bool renew = true);
   void uncover(RouteId route);
+
+  // From now on every point says whether it is verified; those of this node's other routes are not. Any thread.
+  void start_verifying();
+  bool is_verifying() const;
+  // What points of this route are with each definition and change from now on.
+  void set_route_verified(RouteId route, Verified verified);
+  // Until they change again. Nobody is told: readers see it with the next change, or when they read.
+  void set_verified(RouteId route, std::span<const PointId> points, Verified verified);
 
   // What a link may see: points that match both (what we send, what the peer receives). Equal views share one; points know
   // which views they are in. limit: too many different views.

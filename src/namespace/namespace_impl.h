@@ -55,6 +55,7 @@ struct Route {
   std::uint64_t good_definition = 0;   // after what makes it true
   std::uint64_t points = 0;
   std::uint32_t rank = 0;
+  Verified verified = Verified::unverified;   // what its points are when they change
   MonotonicTime guarded_until{};       // it took over points of which it has, for now, older values than are here
   std::vector<RouteId> blocked_by;     // routes that kept points from this one
 };
@@ -112,6 +113,7 @@ struct Namespace::Impl {
   Log definitions;
   std::vector<Route> routes;
   std::atomic<std::uint64_t> route_version = 0;   // written under the lock
+  std::atomic<bool> verifying = false;            // points say whether they are verified
   std::unordered_map<PointId, Edges> edges;
   // A point that changes a thousand times between two heartbeats is taken out of its cell's digest once, and put back once.
   std::vector<PointId> unsummed;       // each may stand here more than once
@@ -145,6 +147,10 @@ struct Namespace::Impl {
     return covered(slot) ? overlaid(slot.status, routes[cells[slot.cell].route].overlay) : slot.status;
   }
   void set(PointId id, Slot& slot, Change& change, bool stale);
+  Verified verified(const Slot& slot) const {
+    if (!verifying.load(std::memory_order_relaxed)) return Verified::unknown;
+    return slot.verified == Verified::unknown ? Verified::unverified : slot.verified;
+  }
   bool says(const Slot& slot, const Change& change) const {
     return slot.status == change.status && slot.source_time == change.source_time && !slot.stale && table.value(slot) == change.value;
   }

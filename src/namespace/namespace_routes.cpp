@@ -111,6 +111,23 @@ void Namespace::set_route_info(RouteId id, RouteInfo info) {
   impl_->wake();
 }
 
+void Namespace::start_verifying() { impl_->verifying.store(true, std::memory_order_relaxed); }
+bool Namespace::is_verifying() const { return impl_->verifying.load(std::memory_order_relaxed); }
+
+void Namespace::set_route_verified(RouteId id, Verified verified) {
+  const std::lock_guard lock(impl_->mutex);
+  if (id < impl_->routes.size()) impl_->routes[id].verified = verified;
+}
+
+void Namespace::set_verified(RouteId route, std::span<const PointId> points, Verified verified) {
+  const std::lock_guard lock(impl_->mutex);
+  for (const PointId id : points) {
+    if (id >= impl_->table.end()) continue;
+    Slot& slot = impl_->table[id];
+    if (slot.present && impl_->cells[slot.cell].route == route) slot.verified = verified;
+  }
+}
+
 void Namespace::set_route_rank(RouteId id, std::uint32_t rank) {
   const std::lock_guard lock(impl_->mutex);
   if (impl_->routes[id].rank == rank) return;

@@ -53,6 +53,16 @@ struct RouteInfo {
 };
 inline constexpr std::size_t kMaxHops = 16;
 
+// Whether a point's value is known to be what its origin said, however many nodes it went through (docs/seals.md).
+enum class Verified : std::uint8_t {
+  unknown,     // this node verifies nothing
+  unverified,  // it verifies other points
+  signed_fast, // its origin signed it
+  signed_pq,   // and a checkpoint signed post-quantum too says the same
+};
+// "unverified", "signed", "signed-pq"; empty when unknown.
+std::string_view to_string(Verified verified);
+
 struct RouteState {
   bool covered = false;  // an overlay lies over the points of this route that have not been renewed since
   Status overlay = status::kGood;

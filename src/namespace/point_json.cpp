@@ -173,6 +173,16 @@ void append_cause(JsonWriter& json, std::string& out, const Cause& cause) {
 
 }  // namespace
 
+std::string_view to_string(Verified verified) {
+  switch (verified) {
+    case Verified::unknown: return "";
+    case Verified::unverified: return "unverified";
+    case Verified::signed_fast: return "signed";
+    case Verified::signed_pq: return "signed-pq";
+  }
+  return "";
+}
+
 void append_value_json(JsonWriter& json, const Value& value) {
   if (!value.is_array()) return append_scalar(json, value);
   const auto array = view_array(value);
@@ -191,7 +201,7 @@ void append_type_name(std::string& out, const Value& value) {
 }
 
 void append_point_json(std::string& out, std::string_view path, const Value& value, Status status,
-                       UtcNanoseconds source_time, std::string_view origin, const Cause* cause) {
+                       UtcNanoseconds source_time, std::string_view origin, const Cause* cause, Verified verified) {
   JsonWriter json(out);
   json.begin_object();
   json.field("path", path);
@@ -213,12 +223,13 @@ void append_point_json(std::string& out, std::string_view path, const Value& val
   out += '"';
   json.field("origin", origin);
   if (cause != nullptr) append_cause(json, out, *cause);
+  if (verified != Verified::unknown) json.field("verified", to_string(verified));
   json.end_object();
 }
 
 void append_point_json(std::string& out, const PointView& point) {
   append_point_json(out, point.path, point.value, point.status, point.source_time, point.origin,
-                    point.cause ? &*point.cause : nullptr);
+                    point.cause ? &*point.cause : nullptr, point.verified);
 }
 
 const RouteCache::Entry& RouteCache::at(RouteId route, bool covered) {

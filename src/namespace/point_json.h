@@ -11,9 +11,9 @@
 namespace sallyport {
 
 // Appends {"path":…,"value":…,"type":…,"quality":…,"status":…,"timestamp":…,"origin":…} with status_name when not Good and
-// cause when covered. No newline.
+// cause when covered, verified on a node that verifies. No newline.
 void append_point_json(std::string& out, std::string_view path, const Value& value, Status status, UtcNanoseconds source_time,
-                       std::string_view origin, const Cause* cause);
+                       std::string_view origin, const Cause* cause, Verified verified = Verified::unknown);
 void append_point_json(std::string& out, const PointView& point);
 // Just the value: numbers, strings, nested arrays for matrices, base64 for byte strings, objects for structures
 // ({"type_id":…,"body":base64}), ISO 8601 for DateTime.

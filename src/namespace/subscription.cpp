@@ -74,6 +74,7 @@ struct Subscription::State {
     update.covered = im.covered(slot);
     update.underlying = slot.status;
     update.status = im.shown(slot);
+    update.verified = im.verified(slot);
     update.source_time = slot.source_time;
     update.revision = slot.revision;
     update.value = im.table.value(slot);

@@ -41,6 +41,7 @@ struct alignas(64) Slot {
   bool unsummed : 1;         // its digest is not in that of its cell: it changed since digests were last asked for
   bool guarded : 1;          // of a route that was behind when it took over: nothing older than this is taken from it
   std::uint8_t burst;
+  Verified verified;         // while the node verifies
 };
 static_assert(sizeof(Slot) == 64);
 

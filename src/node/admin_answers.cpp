@@ -237,7 +237,7 @@ class WatchAnswer final : public AdminAnswer {
     } else {
       const auto& route = routes_.at(update.route, update.covered);
       append_point_json(out, batch_.path(update), update.value, update.status, update.source_time, route.origin,
-                        update.covered ? &route.cause : nullptr);
+                        update.covered ? &route.cause : nullptr, update.verified);
     }
     out += '\n';
   }

@@ -26,7 +26,7 @@ Message make_message(const Row& row, const Collector& collector, const std::stri
   const FeedPoint& point = collector.point(row.point);
   Message message;
   message.path = point.path;
-  append_point_json(message.payload, point.path, row.value, row.status, row.source_time, point.origin, nullptr);
+  append_point_json(message.payload, point.path, row.value, row.status, row.source_time, point.origin, nullptr, row.verified);
   message.labels.reserve(9);
   message.labels.push_back({&kStatus, std::format("0x{:08X}", row.status)});
   message.labels.push_back({&kQuality, std::string(to_string(quality_of(row.status)))});

@@ -52,7 +52,7 @@ void append_ndjson(std::string& out, std::string_view path, const Update& update
     json.end_object();
   } else {
     append_point_json(out, path, update.value, update.status, update.source_time, route.origin,
-                      update.covered ? &route.cause : nullptr);
+                      update.covered ? &route.cause : nullptr, update.verified);
   }
   out += '\n';
 }

@@ -29,7 +29,7 @@ void append_event(std::string& out, const Batch& batch, const Update& update, Ro
   out += "\ndata: ";
   const RouteCache::Entry& route = routes.at(update.route, update.covered);
   append_point_json(out, batch.path(update), update.value, update.status, update.source_time, route.origin,
-                    update.covered ? &route.cause : nullptr);
+                    update.covered ? &route.cause : nullptr, update.verified);
   out += "\n\n";
 }
 

@@ -41,7 +41,7 @@ void append_payload(std::string& out, Format format, std::string_view path, cons
   switch (format) {
     case Format::json:
       return append_point_json(out, path, update.value, update.status, update.source_time, route.origin,
-                               update.covered ? &route.cause : nullptr);
+                               update.covered ? &route.cause : nullptr, update.verified);
     case Format::value:
       return append_bare_value(out, update);
     case Format::umh:
