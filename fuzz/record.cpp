@@ -17,6 +17,7 @@
 #include "link/lane.h"
 #include "link/test_pair.h"
 #include "record_diode.h"
+#include "record_seal.h"
 
 namespace sallyport::link {
 namespace {
@@ -267,5 +268,7 @@ int main(int count, char** arguments) {
   seeds.name("diode");
   link::diode_seeds([&](unsigned first, std::span<const std::byte> bytes) { seeds.write("diode", first, bytes); });
   link::one_way_seeds([&](unsigned first, std::span<const std::byte> bytes) { seeds.write("one_way", first, bytes); });
+  seeds.name("seal");
+  seal::seal_seeds([&](unsigned first, std::span<const std::byte> bytes) { seeds.write("seal", first, bytes); });
   return 0;
 }

@@ -22,7 +22,7 @@ constexpr std::size_t kMaxLines = 700;
 // Floors, lowest first. On one floor nobody includes a neighbour, except where `kMayInclude` says so.
 const std::map<std::string, int> kFloors = {{"base", 0},    {"namespace", 1}, {"protocol", 1}, {"crypto", 1}, {"net", 2},  {"journal", 2},
                                             {"history", 2},  // beside the journal, which it reads as Feeds only; HTTP (3) asks it
-                                            {"link", 3},    {"sources", 3},   {"sinks", 3},    {"node", 4}, {"cli", 5}};
+                                            {"link", 3},    {"seal", 3},      {"sources", 3},   {"sinks", 3},    {"node", 4}, {"cli", 5}};
 // Protocol glue (the type mapping of OPC UA, say) speaks of values and qualities.
 const std::set<std::pair<std::string, std::string>> kMayInclude = {{"protocol", "namespace"}};
 
