@@ -37,6 +37,7 @@ Command bench_command() {
             bench::add_history(options);
             bench::add_sessions(options);
             bench::add_diode(options);
+            bench::add_seal(options);
             return {};
           }};
 }

@@ -22,6 +22,7 @@ void add_journal(Options& bench);
 void add_history(Options& bench);
 void add_sessions(Options& bench);
 void add_diode(Options& bench);
+void add_seal(Options& bench);
 
 // "max", or changes per second.
 Result<std::optional<std::uint64_t>> parse_rate(const std::string& text);
