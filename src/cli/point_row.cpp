@@ -76,6 +76,7 @@ Result<PointRow> parse_point(std::string_view line, UtcNanoseconds now) {
   row.quality = quality_of_text(text_of(object, "quality"));
   row.source_time = parse_utc(text_of(object, "timestamp")).value_or(0);
   row.cause = cause_of(object, now);
+  row.verified = text_of(object, "verified");
   return row;
 }
 
@@ -83,6 +84,10 @@ std::string quality_cell(const PointRow& point) {
   std::string text(to_string(point.quality));
   if (!point.status_name.empty()) text += " " + point.status_name;
   return coloured(text, colour_of(point.quality));
+}
+
+std::string verified_cell(const PointRow& point) {
+  return coloured(point.verified, point.verified == "unverified" ? Colour::yellow : Colour::green);
 }
 
 UtcNanoseconds now_utc() { return SystemClock().utc(); }

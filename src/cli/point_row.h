@@ -20,11 +20,14 @@ struct PointRow {
   Quality quality = Quality::good;
   UtcNanoseconds source_time = 0;
   bool removed = false;
+  std::string verified;  // empty on a node that verifies nothing
 };
 
 Result<PointRow> parse_point(std::string_view json, UtcNanoseconds now);
 // "bad BadNoCommunication", coloured.
 std::string quality_cell(const PointRow& point);
+// "signed-pq", coloured.
+std::string verified_cell(const PointRow& point);
 UtcNanoseconds now_utc();
 
 }  // namespace sallyport::cli

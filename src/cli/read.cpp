@@ -15,7 +15,7 @@ struct Arguments {
 };
 
 Result<void> print_points(AdminClient& client, bool json) {
-  Table table({"PATH", "VALUE", "UNIT", "QUALITY", "SOURCE", "TIME", "CAUSE"});
+  std::optional<Table> table;
   const auto now = now_utc();
   for (;;) {
     auto line = client.next();
@@ -28,11 +28,20 @@ Result<void> print_points(AdminClient& client, bool json) {
     }
     auto point = parse_point(**line, now);
     if (!point) return std::unexpected(point.error());
-    table.row({point->path, point->value, point->unit, quality_cell(*point), point->origin,
-               friendly_time(point->source_time, now), point->cause});
+    const bool verified = !point->verified.empty();   // a node verifies something, or shows nothing of it anywhere
+    if (!table) {
+      table.emplace(verified ? std::vector<std::string>{"PATH", "VALUE", "UNIT", "QUALITY", "VERIFIED", "SOURCE", "TIME", "CAUSE"}
+                             : std::vector<std::string>{"PATH", "VALUE", "UNIT", "QUALITY", "SOURCE", "TIME", "CAUSE"});
+    }
+    std::vector<std::string> row{point->path, point->value, point->unit, quality_cell(*point)};
+    if (verified) row.push_back(verified_cell(*point));
+    for (const std::string& cell : {point->origin, friendly_time(point->source_time, now), point->cause}) row.push_back(cell);
+    table->row(std::move(row));
   }
-  table.sort();
-  if (!table.empty()) table.print();
+  if (table) {
+    table->sort();
+    table->print();
+  }
   return {};
 }
 

@@ -113,6 +113,29 @@ void print_connectors(const View& status, std::string_view key, const std::strin
   if (!table.empty()) print("\n" + table.text());
 }
 
+void print_seals(const View& status, UtcNanoseconds now) {
+  Table sealing({"SEALS", "POINTS", "CONTAINERS", "BYTES", "SENT", "REASON"});
+  for (const View& one : status.at("seals").at("sealing").list()) {
+    sealing.row({one.at("prefix").text().empty() ? "**" : one.at("prefix").text() + "/**", friendly_count(one.at("points").number()),
+                 friendly_count(one.at("containers").number()), friendly_bytes(one.at("bytes").number()),
+                 one.at("confidential").boolean() ? "for readers only" : one.at("plain").boolean() ? "signed, and plain" : "signed", one.at("failure").text()});
+  }
+  if (!sealing.empty()) print("\n" + sealing.text());
+  Table verifying({"VERIFIES", "ORIGIN", "STATE", "FOR", "POINTS", "NOT GOOD", "REFUSED", "REASON"});
+  for (const View& one : status.at("seals").at("verifying").list()) {
+    const std::string state = one.at("state").text();
+    std::uint64_t refused = 0;
+    for (const char* kind : {"malformed", "misplaced", "signature", "certificate", "old_epoch", "rollback", "late", "key", "checkpoint"})
+      refused += one.at("refused").at(kind).number();
+    verifying.row({one.at("prefix").text().empty() ? "**" : one.at("prefix").text() + "/**", one.at("origin").text(),
+                   coloured(state, state == "live" ? Colour::green : state == "lost" ? Colour::red : Colour::yellow), age_cell(one.at("since").time(), now),
+                   friendly_count(one.at("points").number()),
+                   one.at("failed_buckets").number() == 0 ? "" : std::to_string(one.at("failed_buckets").number()) + " of " + std::to_string(one.at("buckets").number()) + " buckets",
+                   friendly_count(refused), one.at("reason").text()});
+  }
+  if (!verifying.empty()) print("\n" + verifying.text());
+}
+
 // Nothing is said of a journal that keeps nothing for anyone.
 void print_journal(const View& status) {
   const View journal = status.at("journal");
@@ -146,6 +169,7 @@ int show_status(const std::string& config, bool as_json) {
   print_diodes(status);
   print_connectors(status, "sources", "SOURCE", now);
   print_connectors(status, "sinks", "SINK", now);
+  print_seals(status, now);
   print_journal(status);
   const auto hints = status.at("hints").list();
   if (!hints.empty()) print("\n");

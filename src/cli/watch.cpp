@@ -29,6 +29,7 @@ void print_change(const PointRow& point, UtcNanoseconds now) {
   } else {
     line +=
         padded(point.value, 14) + "  " + padded(quality_cell(point), 9) + "  " + friendly_time(point.source_time, now);
+    if (!point.verified.empty()) line += "  " + padded(verified_cell(point), 10);
     if (!point.cause.empty()) line += "  " + coloured(point.cause, Colour::dim);
   }
   print(line + "\n");

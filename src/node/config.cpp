@@ -6,6 +6,7 @@
 
 #include "namespace/path.h"
 #include "node/diode_settings.h"
+#include "node/seal_settings.h"
 #include "node/via_settings.h"
 
 namespace sallyport::node {
@@ -469,6 +470,7 @@ void read_all(Reading& r, const Settings& file) {
   read_connectors(r, root, "source", r.types.sources, read_source);
   read_connectors(r, root, "sink", r.types.sinks, read_sink);
   read_history(r, root);
+  read_seals(root, r.config, r.problems);
   warn_of_strict(r);
 }
 

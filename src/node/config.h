@@ -19,6 +19,8 @@
 #include "net/signer.h"
 #include "net/tls.h"
 #include "node/connectors.h"
+#include "seal/sealer.h"
+#include "seal/unsealer.h"
 #include "sinks/http/http_settings.h"
 
 namespace sallyport::node {
@@ -82,6 +84,8 @@ struct Config {
   std::vector<SinkConfig> sinks;
   std::vector<std::string> delivery;  // the patterns of [[delivery]], for "matches nothing"
   std::vector<std::string> every;     // those with mode = "every"
+  std::vector<seal::SealOptions> seals;
+  std::vector<seal::VerifyOptions> verifies;
   JournalConfig journal;
   std::optional<HistoryConfig> history;
   NamespaceLimits limits;

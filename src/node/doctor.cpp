@@ -184,6 +184,15 @@ Findings check_status(const NodeStatus& status) {
     findings.push_back({"link", Verdict::ok, link.name + " to " + link.peer + ": up, " + link.group, ""});
   }
   if (status.journal) findings.push_back(check_journal(*status.journal, status.data_dir));
+  for (const auto& stream : status.verifying) {
+    if (stream.state != seal::StreamState::live) continue;   // the hints say so
+    findings.push_back({"seals", Verdict::ok,
+                        "of " + stream.origin + ": live, " + std::to_string(stream.points) + " points, certificate expires in " +
+                            std::to_string((stream.certificate_not_after - status.now) / kDay) + " days", ""});
+  }
+  if (status.sign_certificate_not_after) {
+    findings.push_back({"sign_certificate", Verdict::ok, "expires in " + std::to_string((*status.sign_certificate_not_after - status.now) / kDay) + " days", ""});
+  }
   for (const auto& hint : status.hints)
     findings.push_back({"status", Verdict::warning, hint, "see `sallyport status`"});
   return findings;

@@ -80,6 +80,28 @@ void add_journal(MetricsText& out, const journal::JournalStatus& journal, UtcNan
   }
 }
 
+void add_seals(MetricsText& out, const NodeStatus& status) {
+  for (const auto& sealing : status.sealing) {
+    const MetricsText::Labels labels = {{"prefix", sealing.prefix}};
+    out.gauge("sallyport_seal_points", "Points that this node seals", labels, sealing.counters.points);
+    out.counter("sallyport_seal_containers_total", "Sealed containers issued", labels, sealing.counters.issued.containers);
+    out.counter("sallyport_seal_bytes_total", "Their bytes", labels, sealing.counters.issued.bytes);
+    out.counter("sallyport_seal_too_large_total", "Values larger than a seal takes", labels, sealing.counters.too_large);
+  }
+  for (const auto& stream : status.verifying) {
+    const MetricsText::Labels labels = {{"origin", stream.origin}, {"prefix", stream.prefix}};
+    out.gauge("sallyport_verify_live", "1 while what this origin seals comes, verified and fresh", labels,
+              std::uint64_t{stream.state == seal::StreamState::live});
+    out.gauge("sallyport_verify_points", "Points verified", labels, stream.points);
+    out.gauge("sallyport_verify_failed_buckets", "Buckets whose points are not good because their seal is wrong or old", labels, stream.failed_buckets);
+    out.gauge("sallyport_verify_pq_buckets", "Buckets that a post-quantum checkpoint confirms as they are", labels, stream.pq_buckets);
+    out.gauge("sallyport_verify_manifest_time_seconds", "Time of the newest manifest", labels, static_cast<double>(stream.manifest) / 1e9);
+    for (const auto& [kind, count] : seal::refusals_by_name(stream.refused)) {
+      out.counter("sallyport_verify_refused_total", "Containers and points that were refused", {{"origin", stream.origin}, {"prefix", stream.prefix}, {"reason", kind}}, count);
+    }
+  }
+}
+
 }  // namespace
 
 std::string HttpView::status_json() { return node::status_json(status_()); }
@@ -95,6 +117,7 @@ void HttpView::metrics(MetricsText& out) {
   for (const auto& source : status.sources) add_connector(out, "source", source);
   for (const auto& sink : status.sinks) add_connector(out, "sink", sink);
   if (status.journal) add_journal(out, *status.journal, status.now);
+  add_seals(out, status);
   if (status.certificate) {
     out.gauge("sallyport_certificate_expiry_time_seconds", "When the node's certificate expires", {},
               static_cast<double>(status.certificate->not_after) / 1e9);
@@ -114,6 +137,9 @@ bool HttpView::ready(std::string& why) {
   }
   for (const auto& sink : status.sinks) {
     if (sink.status.state != ConnectorState::up) miss("sink " + sink.name, sink.status.reason);
+  }
+  for (const auto& stream : status.verifying) {
+    if (stream.state != seal::StreamState::live) miss("what " + stream.origin + " seals", stream.reason);
   }
   return why.empty();
 }

@@ -12,7 +12,7 @@ IdentityWatch::IdentityWatch(net::IdentityFiles files, std::string node_name)
 IdentityWatch::Stamp IdentityWatch::stamp() const {
   Stamp stamp{};
   std::size_t at = 0;
-  for (const std::string* file : {&files_.certificate, &files_.private_key, &files_.trust}) {
+  for (const std::string* file : {&files_.certificate, &files_.private_key, &files_.trust, &files_.sign_certificate, &files_.sign_key}) {
     struct stat info {};
     if (::stat(file->c_str(), &info) == 0) {
       stamp[at] = static_cast<std::int64_t>(info.st_ino);

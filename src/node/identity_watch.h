@@ -20,7 +20,7 @@ class IdentityWatch {
   std::shared_ptr<const net::TlsIdentity> look();
 
  private:
-  using Stamp = std::array<std::int64_t, 9>;  // inode, size and time of change of each; zeros: not there
+  using Stamp = std::array<std::int64_t, 15>;  // inode, size and time of change of each; zeros: not there
   Stamp stamp() const;
 
   net::IdentityFiles files_;

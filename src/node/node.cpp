@@ -18,6 +18,8 @@
 #include "node/pattern_check.h"
 #include "node/running.h"
 #include "node/sys_points.h"
+#include "seal/seal_service.h"
+#include "seal/verify_service.h"
 #include "sinks/http/http_api.h"
 
 namespace sallyport::node {
@@ -70,6 +72,11 @@ struct Node::Impl {
 
   Result<void> open_journal();
   Result<void> open_history();
+  Result<void> open_seals();
+  std::shared_ptr<seal::SealService> make_sealing();
+  Result<std::shared_ptr<seal::VerifyService>> make_verifying();
+  void reload_seals(const Config& fresh);
+  void renew_signer_and_trust();
   Result<void> open_doors();
   Result<void> start_all();
   void start_timers();
@@ -103,6 +110,9 @@ struct Node::Impl {
   std::unique_ptr<journal::EveryRecorder> every;
   std::unique_ptr<history::History> history;  // null without [history]
   Running running;
+  std::shared_ptr<seal::SealService> sealing;         // null without [[seal]]; changed under the mutex, as is the next
+  std::shared_ptr<seal::VerifyService> verifying;     // null without [[verify]]
+  UtcNanoseconds sign_not_after = 0;                  // likewise
   std::unique_ptr<link::Links> links;  // null in a node without any
   HttpView view{[this] { return status(Counting::cached); }, [this] { return gaps_json(journal ? journal->recent_gaps() : std::vector<Gap>{}); }};
   std::unique_ptr<http::HttpApi> http;  // on the data loop
@@ -147,6 +157,90 @@ Result<void> Node::Impl::open_history() {
   return {};
 }
 
+// Before the links: points of verified origins that were kept over a restart find their routes again.
+Result<void> Node::Impl::open_seals() {
+  if (!config.verifies.empty()) {
+    auto made = make_verifying();
+    if (!made) return within("[[verify]]", made.error());
+    verifying = *std::move(made);
+  }
+  if (!config.seals.empty()) {
+    sealing = make_sealing();
+    if (auto begun = sealing->start(); !begun) return within("[[seal]]", begun.error());
+  }
+  return {};
+}
+
+std::shared_ptr<seal::SealService> Node::Impl::make_sealing() {
+  if (const auto info = net::read_certificate(config.identity_files.sign_certificate)) sign_not_after = info->not_after;
+  return std::make_shared<seal::SealService>(ns, config.name, config.seals, config.signer, dir.path() + "/sealing");
+}
+
+Result<std::shared_ptr<seal::VerifyService>> Node::Impl::make_verifying() {
+  auto trust = net::Trust::load(config.identity_files.trust);
+  if (!trust) return std::unexpected(trust.error());
+  auto made = std::make_shared<seal::VerifyService>(ns, config.name, config.verifies, *std::move(trust), dir.path() + "/verified");
+  if (auto begun = made->start(); !begun) return std::unexpected(begun.error());
+  return made;
+}
+
+// What stands in the files now. Main thread or service loop.
+void Node::Impl::renew_signer_and_trust() {
+  std::unique_lock lock(mutex);
+  const net::IdentityFiles files = net::with_sign_files(config.identity_files);
+  const auto seals = sealing;
+  const auto verifies = verifying;
+  lock.unlock();
+  if (seals) {
+    auto signer = net::Signer::load(files, config.name);
+    if (!signer) log::warn("the changed files that sign are not taken over", log::field("reason", signer.error().message));
+    else seals->set_signer(*std::move(signer));
+    if (const auto info = net::read_certificate(files.sign_certificate)) {
+      lock.lock();
+      sign_not_after = info->not_after;
+      lock.unlock();
+    }
+  }
+  if (!verifies) return;
+  if (const auto trust = net::Trust::load(files.trust)) verifies->set_trust(*trust);
+  else log::warn("the changed trust is not taken over", log::field("reason", trust.error().message));
+}
+
+// What seals or verifies with other settings begins anew; with another certificate it goes on.
+void Node::Impl::reload_seals(const Config& fresh) {
+  const bool other_seals = fresh.seals != config.seals, other_verifies = fresh.verifies != config.verifies;
+  {
+    const std::lock_guard lock(mutex);
+    config.seals = fresh.seals;
+    config.verifies = fresh.verifies;
+    config.signer = fresh.signer;
+    config.identity_files = fresh.identity_files;
+  }
+  renew_signer_and_trust();
+  const auto exchange = [this](auto& member, auto next) {
+    const std::lock_guard lock(mutex);
+    return std::exchange(member, std::move(next));
+  };
+  if (other_seals) {
+    if (const auto old = exchange(sealing, nullptr)) old->stop(true);
+    if (!config.seals.empty()) {
+      std::unique_lock lock(mutex);
+      auto next = make_sealing();
+      lock.unlock();
+      if (auto begun = next->start(); !begun) log::error("not sealed", log::field("reason", begun.error().message));
+      exchange(sealing, std::move(next));
+    }
+  }
+  if (other_verifies) {
+    if (const auto old = exchange(verifying, nullptr)) old->stop();
+    if (!config.verifies.empty()) {
+      auto next = make_verifying();
+      if (!next) log::error("not verified", log::field("reason", next.error().message));
+      else exchange(verifying, *std::move(next));
+    }
+  }
+}
+
 Result<void> Node::Impl::open_doors() {
   if (config.identity) {
     certificate = config.identity->certificate();
@@ -180,6 +274,7 @@ Result<void> Node::Impl::open_doors() {
 Result<void> Node::Impl::start_all() {
   if (auto opened = open_journal(); !opened) return opened;
   if (auto opened = open_history(); !opened) return opened;
+  if (auto opened = open_seals(); !opened) return opened;
   if (auto opened = open_doors(); !opened) return opened;
   patterns.reset(config);
   if (auto started_all = running.start(std::move(config.sources), std::move(config.sinks)); !started_all)
@@ -220,6 +315,7 @@ void Node::Impl::watch_identity() {
     certificate = fresh->certificate();
   }
   data.run([&] { links->set_identity(std::move(fresh)); });
+  renew_signer_and_trust();
 }
 
 // Through each loop that carries data: when one hangs, so does the ping.
@@ -282,11 +378,18 @@ NodeStatus Node::Impl::status(Counting counting) const {
   if (history) status.sinks.push_back({history::kReaderName, "sqlite", {}, history->status()});
   if (journal) status.journal = journal->status();
   if (http) status.http = http->url();
+  std::shared_ptr<seal::SealService> seals;
+  std::shared_ptr<seal::VerifyService> verifies;
   {
     const std::lock_guard lock(mutex);
+    seals = sealing;
+    verifies = verifying;
+    if (sealing) status.sign_certificate_not_after = sign_not_after;
     status.certificate = certificate;
     status.hints = pattern_hints;
   }
+  if (seals) status.sealing = seals->status();
+  if (verifies) status.verifying = verifies->status();
   const auto hints = hints_of(status);
   status.hints.insert(status.hints.begin(), hints.begin(), hints.end());
   return status;
@@ -330,6 +433,7 @@ void Node::Impl::take_over(Config& fresh, std::string& unchanged) {
     const std::lock_guard lock(mutex);
     certificate = fresh.identity->certificate();
   }
+  reload_seals(fresh);
   if (http && fresh.http) {
     data.run([&] {
       if (auto reloaded = http->reload(*fresh.http); !reloaded) {
@@ -355,6 +459,8 @@ void Node::Impl::stop() {
     http.reset();
     if (links) links->stop();
   });
+  if (verifying) verifying->stop();
+  if (sealing) sealing->stop(false);
   running.stop_sinks();  // after they have said that nothing is good any more
   if (history) history->stop();
   if (links && complete) save_mirror(dir.path(), ns, *links);

@@ -162,6 +162,53 @@ void write_journal(JsonWriter& json, const std::optional<journal::JournalStatus>
   json.end_object();
 }
 
+void write_sealing(JsonWriter& json, const seal::SealingStatus& sealing) {
+  const auto& counters = sealing.counters;
+  json.begin_object();
+  json.field("prefix", sealing.prefix);
+  json.field("confidential", sealing.confidential);
+  json.field("plain", sealing.plain);
+  json.field("epoch", counters.epoch);
+  json.field("points", counters.points);
+  json.field("buckets", counters.buckets);
+  json.field("changes", counters.changes);
+  json.field("containers", counters.issued.containers);
+  json.field("bytes", counters.issued.bytes);
+  json.field("signatures", counters.issued.fast_signatures);
+  json.field("pq_signatures", counters.issued.pq_signatures);
+  json.field("too_large", counters.too_large);
+  json.field("refused", counters.refused);
+  json.field("failure", sealing.failure);
+  json.end_object();
+}
+
+void write_verifying(JsonWriter& json, const seal::StreamStatus& stream) {
+  json.begin_object();
+  json.field("origin", stream.origin);
+  json.field("prefix", stream.prefix);
+  json.field("state", seal::to_string(stream.state));
+  time_field(json, "since", stream.since);
+  json.field("reason", stream.reason);
+  json.field("confidential", stream.confidential);
+  json.field("epoch", stream.epoch);
+  json.field("points", stream.points);
+  json.field("buckets", stream.buckets);
+  json.field("failed_buckets", stream.failed_buckets);
+  json.field("pq_buckets", stream.pq_buckets);
+  time_field(json, "manifest", stream.manifest);
+  time_field(json, "certificate_not_after", stream.certificate_not_after);
+  json.field("containers", stream.containers);
+  json.field("signatures", stream.signatures);
+  json.field("pq_signatures", stream.pq_signatures);
+  json.field("stale", stream.stale);
+  json.key("refused");
+  json.begin_object();
+  for (const auto& [kind, count] : seal::refusals_by_name(stream.refused)) json.field(kind, count);
+  json.end_object();
+  json.field("last_refusal", stream.last_refusal);
+  json.end_object();
+}
+
 void write_listen(JsonWriter& json, const std::optional<link::ListenStatus>& listen) {
   json.key("listen");
   if (!listen) {
@@ -228,6 +275,11 @@ std::string status_json(const NodeStatus& status) {
   write_list(json, "loops", status.loops, write_loop);
   write_list(json, "links", status.links, write_link);
   write_listen(json, status.listen);
+  json.key("seals");
+  json.begin_object();
+  write_list(json, "sealing", status.sealing, write_sealing);
+  write_list(json, "verifying", status.verifying, write_verifying);
+  json.end_object();
   write_journal(json, status.journal, status.now);
   write_list(json, "sources", status.sources, write_connector);
   write_list(json, "sinks", status.sinks, write_connector);
@@ -285,6 +337,25 @@ std::vector<std::string> hints_of(const NodeStatus& status) {
     if (journal.dropped > 0) hints.push_back("the journal lost " + std::to_string(journal.dropped) + " changes to its limits; see `sallyport gaps`");
     if (journal.damaged > 0) hints.push_back(std::to_string(journal.damaged) + " records of the journal are damaged; see `sallyport gaps`, and check the disk");
     if (journal.bytes > journal.max_bytes / 10 * 8) hints.push_back("the journal has used " + std::to_string(journal.bytes / (journal.max_bytes / 100)) + " % of its max_size; a reader is away, or too slow");
+  }
+  for (const auto& sealing : status.sealing) {
+    if (!sealing.failure.empty()) hints.push_back("points of '" + sealing.prefix + "' are not sealed: " + sealing.failure);
+    if (sealing.counters.too_large > 0)
+      hints.push_back(std::to_string(sealing.counters.too_large) + " values of '" + sealing.prefix + "' were larger than a seal takes; their points were sealed as bad");
+  }
+  for (const auto& stream : status.verifying) {
+    const std::string what = "seals of " + stream.origin + (stream.prefix.empty() ? "" : " (" + stream.prefix + ")");
+    if (stream.state != seal::StreamState::live) hints.push_back(what + ": " + std::string(seal::to_string(stream.state)) + ": " + stream.reason);
+    if (stream.failed_buckets > 0)
+      hints.push_back(what + ": the points of " + std::to_string(stream.failed_buckets) + " of " + std::to_string(stream.buckets) + " buckets are not good: " + stream.reason);
+    if (stream.refused.total() > 0)
+      hints.push_back(what + ": " + std::to_string(stream.refused.total()) + " containers were refused, the last one because: " + stream.last_refusal + "; see docs/seals.md");
+    if (stream.certificate_not_after != 0 && stream.certificate_not_after - status.now < 30 * kDay)
+      hints.push_back(what + ": the certificate of " + stream.origin + " expires at " + format_utc(stream.certificate_not_after));
+  }
+  if (status.sign_certificate_not_after && *status.sign_certificate_not_after - status.now < 30 * kDay) {
+    hints.push_back("the pair that signs expires at " + format_utc(*status.sign_certificate_not_after) +
+                    ", and then nothing that is sealed here is good anywhere; issue a new one with `sallyport keys issue` and reload");
   }
   if (status.certificate && status.certificate->not_after - status.now < 30 * kDay) {
     hints.push_back("the certificate expires at " + format_utc(status.certificate->not_after) +

@@ -12,6 +12,8 @@
 #include "namespace/namespace.h"
 #include "namespace/source.h"
 #include "net/tls.h"
+#include "seal/seal_service.h"
+#include "seal/unsealer.h"
 
 namespace sallyport::node {
 
@@ -41,9 +43,12 @@ struct NodeStatus {
   std::vector<link::LinkStatus> links;
   std::optional<link::ListenStatus> listen;
   std::vector<ConnectorInfo> sources, sinks;
+  std::vector<seal::SealingStatus> sealing;    // what this node seals
+  std::vector<seal::StreamStatus> verifying;   // what it verifies
   std::optional<journal::JournalStatus> journal;
   std::string http;  // address the HTTP API listens on; empty: off
   std::optional<net::CertificateInfo> certificate;
+  std::optional<UtcNanoseconds> sign_certificate_not_after;   // of a node that seals
   std::vector<std::string> hints;  // what someone should look at
 };
 
