@@ -172,8 +172,8 @@ class Namespace {
   void cover(RouteId route, Status overlay, const Cause& cause, bool renew = true);
   void uncover(RouteId route);
 
-  // From now on every point says whether it is verified; those of this node's other routes are not. Any thread.
-  void start_verifying();
+  // Whether points say that they are verified; those of routes that are not told otherwise are not. Any thread.
+  void set_verifying(bool on);
   bool is_verifying() const;
   // What points of this route are with each definition and change from now on.
   void set_route_verified(RouteId route, Verified verified);

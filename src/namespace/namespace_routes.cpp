@@ -111,7 +111,7 @@ void Namespace::set_route_info(RouteId id, RouteInfo info) {
   impl_->wake();
 }
 
-void Namespace::start_verifying() { impl_->verifying.store(true, std::memory_order_relaxed); }
+void Namespace::set_verifying(bool on) { impl_->verifying.store(on, std::memory_order_relaxed); }
 bool Namespace::is_verifying() const { return impl_->verifying.load(std::memory_order_relaxed); }
 
 void Namespace::set_route_verified(RouteId id, Verified verified) {

@@ -233,6 +233,7 @@ void Node::Impl::reload_seals(const Config& fresh) {
   }
   if (other_verifies) {
     if (const auto old = exchange(verifying, nullptr)) old->stop();
+    ns.set_verifying(false);
     if (!config.verifies.empty()) {
       auto next = make_verifying();
       if (!next) log::error("not verified", log::field("reason", next.error().message));

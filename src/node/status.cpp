@@ -177,6 +177,7 @@ void write_sealing(JsonWriter& json, const seal::SealingStatus& sealing) {
   json.field("signatures", counters.issued.fast_signatures);
   json.field("pq_signatures", counters.issued.pq_signatures);
   json.field("too_large", counters.too_large);
+  json.field("foreign", sealing.foreign);
   json.field("refused", counters.refused);
   json.field("failure", sealing.failure);
   json.end_object();

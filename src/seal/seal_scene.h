@@ -70,7 +70,7 @@ class Scene {
   }
   void start_verifier(const std::vector<StreamMemory>& memories) {
     verifier.reset();
-    ns->start_verifying();
+    ns->set_verifying(true);
     verifier = std::make_unique<VerifierSet>(*ns, "office", std::vector{verify_}, Keys::get().trust, memories);
     for (const auto& [path, bytes] : wire) deliver(path, bytes);
   }

@@ -36,7 +36,7 @@ SealService::SealService(Namespace& ns, std::string node, std::vector<SealOption
       const std::string prefix = literal_prefix(text);
       auto stream = std::ranges::find(streams_, prefix, &Stream::prefix);
       if (stream == streams_.end()) {
-        streams_.push_back({prefix, i, std::make_unique<Sealer>(node_, prefix, seals_[i]), {}});
+        streams_.push_back({prefix, i, std::make_unique<Sealer>(node_, prefix, seals_[i]), {}, 0});
         stream = streams_.end() - 1;
       }
       rules_.push_back({*std::move(pattern), i, static_cast<std::size_t>(stream - streams_.begin())});
@@ -141,7 +141,7 @@ std::int32_t SealService::stream_of(std::string_view path, RouteId route) {
   for (const Rule& rule : rules_) {
     if (!rule.pattern.matches(path) || !matches_[rule.seal].matches(path)) continue;
     if (own->second) return static_cast<std::int32_t>(rule.stream);
-    ++foreign_;
+    ++streams_[rule.stream].foreign;
     return -1;
   }
   return -1;
@@ -179,7 +179,10 @@ void SealService::tick() {
     renew = true;
   }
   if (renew) {
-    if (const auto begun = begin_epoch(); !begun) log::error("seals go on in the old epoch", log::field("reason", begun.error().message));
+    // Tried again each time; meanwhile versions go on to grow, so that no nonce comes twice.
+    const auto begun = begin_epoch();
+    if (!begun && !std::exchange(renewal_failed_, true)) log::error("seals go on in the old epoch", log::field("reason", begun.error().message));
+    if (begun) renewal_failed_ = false;
   }
   const MonotonicTime now = namespace_.clock().monotonic();
   const UtcNanoseconds utc = namespace_.clock().utc();
@@ -222,7 +225,7 @@ std::vector<SealingStatus> SealService::status() const {
   std::vector<SealingStatus> all;
   for (const Stream& stream : streams_) {
     const SealOptions& options = seals_[stream.seal];
-    all.push_back({stream.prefix, !options.readers.empty(), options.plain, stream.sealer->counters(), stream.failure});
+    all.push_back({stream.prefix, !options.readers.empty(), options.plain, stream.sealer->counters(), stream.foreign, stream.failure});
   }
   return all;
 }

@@ -20,6 +20,7 @@ struct SealingStatus {
   std::string prefix;
   bool confidential = false, plain = true;
   SealCounters counters;
+  std::uint64_t foreign = 0;      // matching points that entered the network elsewhere: not sealed here
   std::string failure;
 };
 
@@ -49,6 +50,7 @@ class SealService {
     std::size_t seal;
     std::unique_ptr<Sealer> sealer;
     std::string failure;
+    std::uint64_t foreign = 0;
   };
   struct Known {
     std::int32_t stream = -1;
@@ -93,7 +95,7 @@ class SealService {
   mutable std::mutex mutex_;                        // over the streams; held per batch
   std::vector<Stream> streams_;
   std::shared_ptr<const net::Signer> signer_, new_signer_;
-  std::uint64_t foreign_ = 0;
+  bool renewal_failed_ = false;
 };
 
 }  // namespace sallyport::seal

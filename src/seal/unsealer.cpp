@@ -44,6 +44,10 @@ Unsealer::Unsealer(Namespace& ns, std::string node, VerifyOptions options, std::
       since_(ns.clock().utc()),
       reason_("waiting for the announcement of " + options_.origin),
       sweep_(!memory_.hops.empty()) {
+  if (options_.key) {
+    const Hash mine = crypto::sha256(options_.key->public_key());
+    std::memcpy(&key_number_, mine.data(), sizeof(key_number_));
+  }
   if (!memory_.hops.empty()) make_route();   // at once, so that what was kept over a restart is taken up again
 }
 
@@ -107,7 +111,8 @@ void Unsealer::take(const Container& c, const Value& bytes) {
   if (c.head.epoch < memory_.epoch) return refuse(refused_.old_epoch, "epoch " + std::to_string(c.head.epoch) + " is over");
   const bool early = !credential_ || c.head.epoch > memory_.epoch || (c.head.encrypted && !ready());
   if (early) {
-    if (c.head.number < kMaxBuckets || c.head.kind == Kind::key) pending_.insert_or_assign({c.head.kind, c.head.number}, bytes);
+    const bool wanted = c.head.kind == Kind::key ? c.head.number == key_number_ : c.head.number < kMaxBuckets;   // no more than there can be
+    if (wanted) pending_.insert_or_assign({c.head.kind, c.head.number}, bytes);
     return;
   }
   switch (c.head.kind) {
@@ -193,12 +198,9 @@ void Unsealer::begin_epoch(std::uint64_t epoch) {
 
 void Unsealer::take_key(const Container& c) {
   if (!options_.key || cipher_) return;
-  const Hash mine = crypto::sha256(options_.key->public_key());
-  std::uint64_t number = 0;
-  std::memcpy(&number, mine.data(), sizeof(number));
-  if (c.head.number != number || !check(c, true)) return;
+  if (c.head.number != key_number_ || !check(c, true)) return;
   const auto box = decode_key_box(c.body);
-  if (!box || box->reader != mine) return refuse(refused_.key, "the content key is for another reader");
+  if (!box || box->reader != crypto::sha256(options_.key->public_key())) return refuse(refused_.key, "the content key is for another reader");
   const auto shared = options_.key->decapsulate(box->ciphertext);
   if (!shared) return refuse(refused_.key, shared.error().message);
   const auto wrapping = wrapping_key(*shared, c.head, box->ciphertext);

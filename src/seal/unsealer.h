@@ -164,6 +164,7 @@ class Unsealer {
   StreamMemory memory_;
   bool memory_changed_ = false;
   std::uint32_t provider_;
+  std::uint64_t key_number_ = 0;                 // of the container with the content key for our key
   RouteId route_ = kNoRoute;
 
   StreamState state_ = StreamState::waiting;

@@ -173,7 +173,7 @@ Result<void> VerifyService::start() {
                                        "if you are sure of the nodes on the way, remove the file");
   }
   streams_ = std::make_unique<VerifierSet>(namespace_, node_, options_, trust_, *memories);
-  namespace_.start_verifying();
+  namespace_.set_verifying(true);
   subscription_ = std::make_unique<Subscription>(namespace_, SubscriptionOptions{.patterns = streams_->patterns()}, [wake = wake_] { wake->wake(); });
   thread_ = std::thread([this] { run(); });
   return {};
