@@ -191,19 +191,22 @@ void Node::Impl::renew_signer_and_trust() {
   const auto seals = sealing;
   const auto verifies = verifying;
   lock.unlock();
-  if (seals) {
-    auto signer = net::Signer::load(files, config.name);
-    if (!signer) log::warn("the changed files that sign are not taken over", log::field("reason", signer.error().message));
-    else seals->set_signer(*std::move(signer));
-    if (const auto info = net::read_certificate(files.sign_certificate)) {
+  std::shared_ptr<const net::Signer> signer;
+  if (!files.sign_certificate.empty()) {
+    if (auto loaded = net::Signer::load(files, config.name)) signer = *std::move(loaded);
+    else log::warn("the changed files that sign are not taken over", log::field("reason", loaded.error().message));
+    if (const auto info = net::read_certificate(files.sign_certificate); info && seals) {
       lock.lock();
       sign_not_after = info->not_after;
       lock.unlock();
     }
   }
-  if (!verifies) return;
-  if (const auto trust = net::Trust::load(files.trust)) verifies->set_trust(*trust);
-  else log::warn("the changed trust is not taken over", log::field("reason", trust.error().message));
+  std::shared_ptr<const net::Trust> trust;
+  if (auto loaded = net::Trust::load(files.trust)) trust = *std::move(loaded);
+  else log::warn("the changed trust is not taken over", log::field("reason", loaded.error().message));
+  if (seals && signer) seals->set_signer(signer);
+  if (verifies && trust) verifies->set_trust(trust);
+  if (links) data.run([&] { links->set_keys(signer, trust); });   // diodes
 }
 
 // What seals or verifies with other settings begins anew; with another certificate it goes on.
@@ -216,7 +219,7 @@ void Node::Impl::reload_seals(const Config& fresh) {
     config.signer = fresh.signer;
     config.identity_files = fresh.identity_files;
   }
-  renew_signer_and_trust();
+  if (!config.identity_files.trust.empty()) renew_signer_and_trust();
   const auto exchange = [this](auto& member, auto next) {
     const std::lock_guard lock(mutex);
     return std::exchange(member, std::move(next));

@@ -1,6 +1,7 @@
 // Nothing comes back over a diode: not one packet, and the sender never looks.
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -70,6 +71,38 @@ TEST(Diode, SenderNeverReadsItsSocketAndListensOnNone) {
     else if (line.find("UDP") != std::string::npos || line.find("TCP") != std::string::npos) ADD_FAILURE() << line;
   }
   EXPECT_GT(sent, 10u);
+}
+
+// As an administrator does it: the new authority is trusted beside the old one, nodes get new certificates, the old one goes.
+TEST(Diode, FollowsCertificatesOfANewAuthorityWithoutARestartOfThePlant) {
+  DiodePair pair{{}};
+  ASSERT_TRUE(pair.start()) << pair.logs();
+  ASSERT_TRUE(pair.complete()) << pair.logs();
+  const std::string pki = pair.folder().path() + "/pki", fresh = pair.folder().path() + "/fresh";
+  ASSERT_EQ(run({sallyport_program(), "keys", "ca", "--out", fresh}).code, 0);
+  for (const char* name : {"plant-1", "office-1"}) ASSERT_EQ(run({sallyport_program(), "keys", "issue", "--ca", fresh, "--name", name, "--out", fresh}).code, 0);
+  const auto replace = [&](const std::string& name, const std::string& text) {
+    std::ofstream(pki + "/next") << text;
+    std::filesystem::rename(pki + "/next", pki + "/" + name);
+  };
+  const auto taken_over = [](Node& node) {
+    const std::string log = node.log();
+    std::size_t count = 0;
+    for (std::size_t at = log.find("taken over"); at != std::string::npos; at = log.find("taken over", at + 1)) ++count;
+    return count;
+  };
+  const std::string old_ca = text_of(pki + "/ca.crt"), new_ca = text_of(fresh + "/ca.crt");
+  replace("ca.crt", old_ca + new_ca);
+  ASSERT_TRUE(eventually([&] { return taken_over(pair.plant()) == 1 && taken_over(pair.office()) == 1; }, seconds(15))) << pair.logs();
+  for (const char* name : {"plant-1", "office-1"}) {
+    for (const char* kind : {".key", ".crt", ".sign.key", ".sign.crt"}) std::filesystem::rename(fresh + "/" + name + kind, pki + "/" + name + kind);
+  }
+  ASSERT_TRUE(eventually([&] { return taken_over(pair.plant()) == 2 && taken_over(pair.office()) == 2; }, seconds(15))) << pair.logs();
+  replace("ca.crt", new_ca);
+  pair.office().process().kill();
+  pair.office().process().wait(seconds(5));
+  ASSERT_TRUE(pair.start_office()) << pair.logs();
+  EXPECT_TRUE(pair.complete(seconds(20))) << pair.logs();   // the plant announces under the new authority
 }
 
 }  // namespace
