@@ -24,7 +24,9 @@ void append_piece(Bytes& out, std::span<const std::byte> piece) {
 
 // A group of two small segments, a shard of it missing.
 Bytes opened_shards() {
-  Bytes payload(kGroupHeaderBytes);
+  Bytes payload;
+  payload.reserve(1024);   // else g++ 14 warns of an overflow that is not there
+  payload.resize(kGroupHeaderBytes);
   ByteWriter writer(payload);
   for (const std::string_view text : {"first segment", "second segment"}) {
     writer.number<std::uint32_t>(static_cast<std::uint32_t>(text.size()));
@@ -39,7 +41,9 @@ Bytes opened_shards() {
   payload.insert(payload.end(), parity.begin(), parity.end());
   Bytes out;
   for (const std::uint8_t index : std::array<std::uint8_t, 4>{0, 2, 4, 1}) {
-    Bytes plain(kShardHeaderBytes);
+    Bytes plain;
+    plain.reserve(1024);
+    plain.resize(kShardHeaderBytes);
     write_shard_header(plain, {.group = 0, .index = index, .k = kData, .r = kParity});
     const auto shard = std::span(payload).subspan(index * size, size);
     plain.insert(plain.end(), shard.begin(), shard.end());
