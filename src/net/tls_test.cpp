@@ -291,8 +291,7 @@ TEST_F(Tls, ShowsANewIdentityToNewConnections) {
   Pki pki;
   ASSERT_NO_FATAL_FAILURE(connect(pki));
   const std::string before = near().peer().sha256;
-  std::filesystem::remove(pki.folder / "dmz-1.crt");
-  std::filesystem::remove(pki.folder / "dmz-1.key");
+  for (const char* file : {"dmz-1.crt", "dmz-1.key", "dmz-1.sign.crt", "dmz-1.sign.key"}) std::filesystem::remove(pki.folder / file);
   server->listener->set_identity(pki.identity("dmz-1"));
   const auto files = IdentityFiles{pki.folder / "plant-1.crt", pki.folder / "plant-1.key", pki.folder / "ca.crt"};
   Client second(loop, Pki::load(files, "plant-1"), server->port(), "dmz-1");

@@ -24,7 +24,7 @@ class RogueDmz : public testing::Test {
     plant_ = std::make_unique<Node>(folder_, pki_, "plant-1",
                                     "[[source.simulator]]\nname = \"sim\"\ninto = \"acme/line1\"\npoints = 20\nrate = 100\nseed = 7\nshape = \"ramp\"\n"
                                     "[[link]]\nname = \"good\"\ndial = \"127.0.0.1:" + dmz_port + "\"\npeer = \"good-1\"\nsend = [\"**\"]\n"
-                                    "[[link]]\nname = \"bad\"\ndial = \"127.0.0.1:" + std::to_string(rogue_port_) + "\"\npeer = \"rogue\"\nsend = [\"acme/**\"]\n");
+                                    "[[link]]\nname = \"bad\"\ndial = \"127.0.0.1:" + std::to_string(rogue_port_) + "\"\npeer = \"rogue\"\nsend = [\"acme/**\"]\none_way = \"off\"\n");   // reads everything: see uplink_test.cpp for the default
     good_->start();
     plant_->start();
     ASSERT_TRUE(good_->wait_ready() && plant_->wait_ready()) << plant_->log();
