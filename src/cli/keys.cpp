@@ -54,9 +54,12 @@ int issue(const Arguments& arguments, bool sign_only) {
     print("wrote " + stem + ".sign.crt and " + stem + ".sign.key: a node finds them beside its " + arguments.name + ".crt\n");
     return kSuccess;
   }
+  const bool kept = net::has_sign_pair(arguments.out, arguments.name);
   if (const auto issued = net::issue_certificate(request); !issued) return failed(issued.error());
   print("wrote " + stem + ".crt and " + stem + ".key\n");
-  if (request.algorithm == net::KeyAlgorithm::ml_dsa_65) {
+  if (kept) {
+    print("kept " + stem + ".sign.crt and " + stem + ".sign.key as they are\n");
+  } else if (request.algorithm == net::KeyAlgorithm::ml_dsa_65) {
     print("wrote " + stem + ".sign.crt and " + stem + ".sign.key, for origin seals and diodes: keep them beside the others\n");
   }
   return kSuccess;

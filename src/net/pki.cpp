@@ -287,12 +287,18 @@ Result<void> make_ca(const CaRequest& request) {
   return write_and_forget(std::move(files));
 }
 
+bool has_sign_pair(const std::string& folder, const std::string& name) {
+  std::error_code ignored;
+  return std::filesystem::exists(folder + "/" + name + ".sign.crt", ignored) && std::filesystem::exists(folder + "/" + name + ".sign.key", ignored);
+}
+
 Result<void> issue_certificate(const IssueRequest& request) {
   return issue_files(request, [&](const Authority& authority, std::vector<NewFile>& files) -> Result<void> {
     auto node = issue_pair(request, authority, request.algorithm, node_extensions(request.name));
     if (!node) return std::unexpected(node.error());
     if (auto ok = add_files(files, request.folder, request.name, *node); !ok) return ok;
     if (request.algorithm != KeyAlgorithm::ml_dsa_65) return {};  // signs nothing that is to last
+    if (has_sign_pair(request.folder, request.name)) return {};   // a renewed certificate; `keys sign` renews the pair
     return add_sign_pair(request, authority, files);
   });
 }

@@ -29,6 +29,8 @@ struct IssueRequest {
   int not_before_days_ago = 0;  // for tests of expiry: with days = 1, not_before_days_ago = 3 is an expired one
 };
 // With ML-DSA-65, also NAME.sign.crt and NAME.sign.key (issue_sign_certificate).
+// Whether the pair that signs lies there already: issue_certificate() leaves it as it is.
+bool has_sign_pair(const std::string& folder, const std::string& name);
 Result<void> issue_certificate(const IssueRequest& request);
 
 // NAME.sign.crt and NAME.sign.key (0600): the Ed25519 certificate that a node signs data with, beside its own ML-DSA-65

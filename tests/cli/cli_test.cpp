@@ -139,6 +139,19 @@ TEST(Keys, MakeAndShowTheKeyOfAReceiver) {
   EXPECT_EQ(sallyport({"keys", "receiver", "--name", "ai-1", "--out", folder.path()}).code, 1);
 }
 
+TEST(Keys, ACertificateIsRenewedBesideThePairThatSigns) {
+  const TempFolder folder;
+  const std::string stem = folder.path() + "/plant-1";
+  ASSERT_EQ(sallyport({"keys", "ca", "--out", folder.path()}).code, 0);
+  const std::vector<std::string> issue{"keys", "issue", "--ca", folder.path(), "--name", "plant-1", "--out", folder.path()};
+  ASSERT_EQ(sallyport(issue).code, 0);
+  for (const char* kind : {".crt", ".key"}) std::filesystem::remove(stem + kind);
+  const auto again = sallyport(issue);
+  EXPECT_EQ(again.code, 0) << again.error;
+  EXPECT_TRUE(again.output.contains("kept " + stem + ".sign.crt")) << again.output;
+  EXPECT_TRUE(std::filesystem::exists(stem + ".crt"));
+}
+
 TEST(Keys, NeverOverwriteAndSaySo) {
   const TempFolder folder;
   ASSERT_EQ(sallyport({"keys", "ca", "--out", folder.path(), "--algorithm", "ed25519"}).code, 0);

@@ -21,11 +21,12 @@ std::optional<SealedHeader> read_sealed_header(std::span<const std::byte> datagr
   SealedHeader header;
   header.epoch = reader.number<std::uint64_t>();
   header.counter = reader.number<std::uint64_t>();
+  header.age = reader.number<std::uint32_t>();
   return header;
 }
 
 void write_sealed_header(std::span<std::byte> out, const SealedHeader& header) {
-  put(put(put(out.data(), kSealedType), header.epoch), header.counter);
+  put(put(put(put(out.data(), kSealedType), header.epoch), header.counter), header.age);
 }
 
 std::optional<Shard> read_shard(std::span<const std::byte> plain) {

@@ -17,10 +17,11 @@ inline constexpr std::uint8_t kFragmentType = 0xa1;
 inline constexpr std::size_t kMinDatagram = 256, kMaxDatagram = 9000;  // what a writer may be told
 inline constexpr std::size_t kMaxShards = 255;        // k + r
 
-// type, epoch, counter: in the clear, and bound to what is sealed.
-inline constexpr std::size_t kSealedHeaderBytes = 1 + 8 + 8;
+// type, epoch, counter, age: in the clear, and bound to what is sealed.
+inline constexpr std::size_t kSealedHeaderBytes = 1 + 8 + 8 + 4;
 struct SealedHeader {
   std::uint64_t epoch = 0, counter = 0;
+  std::uint32_t age = 0;                 // milliseconds since the epoch's first datagram; never goes back
 };
 // Of a whole datagram; what follows the header is sealed. Nothing: too short, or of another type.
 std::optional<SealedHeader> read_sealed_header(std::span<const std::byte> datagram);

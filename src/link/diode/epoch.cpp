@@ -208,6 +208,7 @@ ReceiverEpoch load_receiver_epoch(const std::string& file) {
     state.epoch = reader.number<std::uint64_t>();
     std::ranges::copy(reader.bytes(state.core.size()), state.core.begin());
     state.mark = reader.number<std::uint64_t>();
+    state.age_mark = reader.number<std::uint32_t>();
     return state;
   });
   if (found) return *found;
@@ -221,6 +222,7 @@ Result<void> store_receiver_epoch(const std::string& file, const ReceiverEpoch& 
   writer.number<std::uint64_t>(state.epoch);
   writer.bytes(state.core);
   writer.number<std::uint64_t>(state.mark);
+  writer.number<std::uint32_t>(state.age_mark);
   return store(file, kReceiverFormat, out);
 }
 

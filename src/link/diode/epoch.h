@@ -87,11 +87,13 @@ class Collector {
 std::uint64_t load_sender_epoch(const std::string& file);
 Result<void> store_sender_epoch(const std::string& file, std::uint64_t epoch);
 
-// What a receiver remembers. Counters of `epoch` from `mark` on were never handed out.
+// What a receiver remembers. Of `epoch`, no datagram with a counter from `mark` on, and none of an age from `age_mark` on, was
+// ever taken.
 struct ReceiverEpoch {
   std::uint64_t epoch = 0;
   crypto::Digest core{};                // SHA-256 of the epoch's core
   std::uint64_t mark = 0;
+  std::uint32_t age_mark = 0;
 };
 ReceiverEpoch load_receiver_epoch(const std::string& file);
 Result<void> store_receiver_epoch(const std::string& file, const ReceiverEpoch& state);

@@ -21,6 +21,7 @@ constexpr std::size_t kMaxEpochs = 4;                  // keys at once: the last
 constexpr Duration kGrace = 2s;                        // for datagrams of the last epoch that are under way
 constexpr std::uint64_t kFirstStep = 16, kMaxStep = 1 << 20;    // how far ahead the mark is set
 constexpr Duration kMarkEvery = 1s;                    // about
+constexpr std::uint32_t kAgeAhead = 1000;              // ms: so long is a receiver that was killed blind, whatever the rate
 constexpr Duration kWriteRetry = 100ms;
 constexpr unsigned kChecksEachSecond = 20;             // of whole announcements: each costs a millisecond
 
@@ -34,6 +35,9 @@ struct Epoch {
   crypto::ReplayWindow window;
   bool used = false;
   std::uint64_t first = 0, accepted = 0;               // lowest counter seen; how many
+  std::uint32_t newest_age = 0;
+  std::uint64_t floor = 0;                             // below both of these: taken before a restart, perhaps
+  std::uint32_t age_floor = 0;
   std::optional<MonotonicTime> ends{};
 
   std::uint64_t lost() const { return used ? window.next() - first - accepted : 0; }
@@ -47,9 +51,8 @@ struct WireReader::Impl {
         state_file(std::move(file)), reassembly(options.max_groups, options.max_bytes) {}
 
   void sealed(std::span<const std::byte> datagram, MonotonicTime now, UtcNanoseconds utc);
-  bool may_take(Epoch& epoch, std::uint64_t counter, MonotonicTime now);
-  bool mark_is_far(const Epoch& epoch, MonotonicTime now);
-  bool advance_mark(Epoch& epoch, std::uint64_t counter, MonotonicTime now);
+  bool may_take(Epoch& epoch, const SealedHeader& header, MonotonicTime now);
+  bool advance_mark(Epoch& epoch, const SealedHeader& header, MonotonicTime now);
   void begin_data(Epoch& epoch, MonotonicTime now);
   void shard(const Epoch& epoch, std::span<const std::byte> plain, MonotonicTime now);
   void fragment(const Fragment& fragment, bool was_sealed, MonotonicTime now, UtcNanoseconds utc);
@@ -73,8 +76,6 @@ struct WireReader::Impl {
   bool cannot_write = false;
   MonotonicTime marked_at{}, tried_at{};
   std::uint64_t marked_from = 0;                       // the next counter at that time
-  MonotonicTime looked_at{};
-  std::uint64_t looked_from = 0;
   std::vector<Epoch> epochs;
   Collector collector;
   MonotonicTime check_second{};
@@ -121,10 +122,13 @@ void WireReader::Impl::sealed(std::span<const std::byte> datagram, MonotonicTime
   if (!epoch->aead.open(crypto::counted_nonce(header->counter), datagram.first(kSealedHeaderBytes), body, plain)) {
     return void(++counters.refused.authentication);
   }
-  if (!epoch->window.fresh(header->counter)) return void(++counters.refused.replay);
-  if (!may_take(*epoch, header->counter, now)) return void(++counters.refused.crowded);
+  if (!epoch->window.fresh(header->counter) || (header->counter < epoch->floor && header->age < epoch->age_floor)) {
+    return void(++counters.refused.replay);
+  }
+  if (!may_take(*epoch, *header, now)) return void(++counters.refused.crowded);
   epoch = find(header->epoch);  // others may have ended, and moved it
   epoch->window.take(header->counter);
+  epoch->newest_age = std::max(epoch->newest_age, header->age);
   epoch->first = epoch->accepted == 0 ? header->counter : std::min(epoch->first, header->counter);
   ++epoch->accepted;
   ++counters.accepted;
@@ -137,39 +141,27 @@ void WireReader::Impl::sealed(std::span<const std::byte> datagram, MonotonicTime
 }
 
 // Before anything is taken that a restart must not take again, the disk knows.
-bool WireReader::Impl::may_take(Epoch& epoch, std::uint64_t counter, MonotonicTime now) {
+bool WireReader::Impl::may_take(Epoch& epoch, const SealedHeader& header, MonotonicTime now) {
   // An epoch that a later one has replaced is refused altogether after a restart.
   if (epoch.number < state.epoch) return true;
-  const bool noted = epoch.number == state.epoch && counter < state.mark;
-  if (!noted && !advance_mark(epoch, counter, now)) return false;
-  if (noted && now - looked_at >= kMarkEvery && mark_is_far(epoch, now)) static_cast<void>(advance_mark(epoch, counter, now));
+  const bool noted = epoch.number == state.epoch && header.counter < state.mark && header.age < state.age_mark;
+  if (!noted && !advance_mark(epoch, header, now)) return false;
   if (!epoch.used) begin_data(epoch, now);
   return true;
 }
 
-// Fewer come than did: what a restart would lose takes longer than it should. Looked at about once a second.
-bool WireReader::Impl::mark_is_far(const Epoch& epoch, MonotonicTime now) {
-  const std::uint64_t next = epoch.window.next();
-  const std::uint64_t came = next - std::min(next, looked_from);
-  const bool whole_look = looked_from != 0 && now - looked_at < 2 * kMarkEvery;
-  looked_from = next;
-  looked_at = now;
-  if (!whole_look || state.mark < next + 2 * std::max(came, kFirstStep)) return false;
-  marked_at = now - kMarkEvery;   // so that the next mark is as far as what came since the last look
-  marked_from = next - came;
-  return true;
-}
-
-bool WireReader::Impl::advance_mark(Epoch& epoch, std::uint64_t counter, MonotonicTime now) {
+// As many counters as come in a second, and a second of age: that is what is lost when the process is killed, and how often the
+// disk is written. The age sees to it when fewer come than came, the counter when a stop in order shall lose nothing.
+bool WireReader::Impl::advance_mark(Epoch& epoch, const SealedHeader& header, MonotonicTime now) {
   if (cannot_write && now - tried_at < kWriteRetry) return false;
   tried_at = now;
-  // As many as come in a second: so much is lost when the process is killed, and so often the disk is written.
-  const std::uint64_t first_free = std::max(counter + 1, epoch.window.next());
+  const std::uint64_t first_free = std::max(header.counter + 1, epoch.window.next());
   const double took = std::max(0.001, std::chrono::duration<double>(now - marked_at).count());
   const double came = epoch.number == state.epoch && first_free > marked_from ? static_cast<double>(first_free - marked_from) : 0;
   const auto each = static_cast<std::uint64_t>(came / took * std::chrono::duration<double>(kMarkEvery).count());
   step = std::clamp(each, kFirstStep, std::min(kMaxStep, 2 * step));
-  const ReceiverEpoch next{epoch.number, epoch.core, first_free + step};
+  const std::uint32_t age = std::max(header.age, epoch.newest_age);
+  const ReceiverEpoch next{epoch.number, epoch.core, first_free + step, age > UINT32_MAX - kAgeAhead ? UINT32_MAX : age + kAgeAhead};
   if (auto stored = store_receiver_epoch(state_file, next); !stored) {
     ++counters.failed_writes;
     if (!std::exchange(cannot_write, true)) {
@@ -282,7 +274,10 @@ void WireReader::Impl::accept(const Announcement& found) {
   if (!aead) return refuse(counters.refused.signature, aead.error().message);
   Epoch epoch{core.epoch, core.life, crypto::sha256(found.core_bytes), core.started, core.depth, core.hold, *std::move(aead),
               crypto::ReplayWindow(options.replay_width)};
-  if (epoch.number == state.epoch) epoch.window.refuse_below(state.mark);
+  if (epoch.number == state.epoch) {
+    epoch.floor = state.mark;
+    epoch.age_floor = state.age_mark;
+  }
   if (epochs.size() >= kMaxEpochs) {
     // The lowest that no data came in; should all be in use, the oldest.
     const auto unused = std::ranges::find_if(epochs, [](const Epoch& each) { return !each.used; });
@@ -333,7 +328,7 @@ WireReader::~WireReader() {
   const Epoch* current = own.find(own.state.epoch);
   if (current == nullptr || !current->used) return;
   // Failing is no matter: the mark on disk is further ahead, and a restart loses a second.
-  static_cast<void>(store_receiver_epoch(own.state_file, {current->number, current->core, current->window.next()}));
+  static_cast<void>(store_receiver_epoch(own.state_file, {current->number, current->core, current->window.next(), UINT32_MAX}));
 }
 
 Result<std::unique_ptr<WireReader>> WireReader::make(ReaderOptions options, crypto::XWingPrivate key,

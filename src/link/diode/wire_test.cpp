@@ -286,6 +286,23 @@ TEST(Wire, NoNonceComesTwiceAfterACrashForTheKeyIsAnother) {
   EXPECT_FALSE(std::equal(a.begin() + kSealedHeaderBytes, a.end(), b.begin() + kSealedHeaderBytes));
 }
 
+TEST(Wire, AReaderThatIsKilledInTheMomentWhenLessComesIsBlindForASecondOnly) {
+  Wire wire;
+  unsigned sent = 0;
+  for (int i = 0; i < 300; ++i) {   // thousands of datagrams a second, and the mark as far ahead
+    sent += wire.send_numbered(40);
+    wire.run(10ms);
+  }
+  wire.settle();
+  ASSERT_EQ(wire.arrived.size(), sent);
+  wire.kill_reader();
+  for (int i = 0; i < 40; ++i) {    // then ten
+    wire.send_numbered(1);
+    wire.run(100ms);
+  }
+  EXPECT_GT(wire.arrived.size(), sent + 15);
+}
+
 TEST(Wire, AReaderThatIsKilledIsBlindForSecondsOnlyAlsoWhenLessComesThanBefore) {
   Wire wire;
   unsigned sent = 0;

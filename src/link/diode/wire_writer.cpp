@@ -51,6 +51,7 @@ struct Epoch {
   Bytes core;
   crypto::Aead aead;
   std::uint64_t counter = 0;            // the next nonce
+  std::optional<MonotonicTime> first_at{};   // its first datagram
   MonotonicTime started{};              // or announced, while it waits
   CutAnnouncement announcement{};
   MonotonicTime signed_at{};
@@ -297,7 +298,10 @@ std::span<const std::byte> WireWriter::Impl::emit_shard(Lane& lane, MonotonicTim
 std::span<const std::byte> WireWriter::Impl::seal(std::size_t plain_size) {
   scratch.resize(kSealedHeaderBytes + plain_size + crypto::kTagBytes);
   const std::uint64_t counter = current->counter++;
-  write_sealed_header(scratch, {.epoch = current->number, .counter = counter});
+  if (!current->first_at) current->first_at = last_now;
+  const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(last_now - *current->first_at).count();
+  write_sealed_header(scratch, {.epoch = current->number, .counter = counter,
+                                .age = static_cast<std::uint32_t>(std::clamp<std::int64_t>(age, 0, UINT32_MAX))});
   const std::span<std::byte> all(scratch);
   const auto body = all.subspan(kSealedHeaderBytes);
   const bool sealed = counter < kLastCounter && current->aead.seal(crypto::counted_nonce(counter), all.first(kSealedHeaderBytes),
