@@ -307,7 +307,8 @@ std::vector<std::string> hints_of(const NodeStatus& status) {
       hints.push_back("link " + link.name + " is not up: " + link.reason);
     if (link.refused > 0)
       hints.push_back("link " + link.name + ": " + std::to_string(link.refused) + " frames or points of " + link.peer +
-                      " were refused; compare its `send` with our `receive`");
+                      " were refused; compare its `send` with our `receive`" +
+                      (status.verifying.empty() ? "" : " (of points that are verified here, what comes in the clear is refused on purpose: plain = false in [[seal]] saves it)"));
     if (link.discarded_bytes > 0)
       hints.push_back("link " + link.name + " only sends, and " + link.peer + " sent " + std::to_string(link.discarded_bytes) +
                       " bytes that are no acknowledgements; they were not read: look at that node");

@@ -82,6 +82,7 @@ void VerifierSet::take(std::string_view path, const Update& update) {
   if (!place) return;
   const auto verify = std::ranges::find(verifies_, place->origin, [](const Verify& of) { return std::string_view(of.options.origin); });
   if (verify == verifies_.end()) return;
+  const bool known = verify->streams.contains(place->prefix);
   Unsealer* stream = stream_of(*verify, place->prefix, place->kind == Kind::announcement && update.kind != UpdateKind::removed);
   if (stream == nullptr) return;
   const UtcNanoseconds now = namespace_.clock().utc();
@@ -105,6 +106,31 @@ void VerifierSet::take(std::string_view path, const Update& update) {
   if (container_path(head.origin, head.prefix, head.kind, head.number) != path)
     return stream->refuse_misplaced(std::string(path) + " holds a container that belongs elsewhere", place->bucket);
   stream->take(*container, update.value);
+  if (!known) look_back(verify->options.origin, std::string(place->prefix));
+}
+
+// What came before the announcement was nobody's: links tell points in no order, and definitions are told once.
+void VerifierSet::look_back(const std::string& origin, const std::string& prefix) {
+  constexpr std::size_t kAtOnce = 256;
+  const auto all = Patterns::parse({stream_pattern(origin, prefix)});
+  if (!all) return;
+  std::vector<PointView> points;
+  for (std::optional<PointId> from = 0; from;) {
+    points.clear();
+    from = namespace_.list(*all, *from, kAtOnce, points);
+    for (PointView& point : points) {
+      Update update;
+      update.point = point.id;
+      update.route = point.route;
+      update.kind = UpdateKind::defined;
+      update.covered = point.covered;
+      update.status = point.status;
+      update.underlying = point.underlying;
+      update.source_time = point.source_time;
+      update.value = std::move(point.value);
+      take(point.path, update);
+    }
+  }
 }
 
 void VerifierSet::tick() {

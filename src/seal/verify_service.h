@@ -37,6 +37,7 @@ class VerifierSet {
     std::map<std::string, std::unique_ptr<Unsealer>, std::less<>> streams;   // by prefix
   };
   Unsealer* stream_of(Verify& verify, std::string_view prefix, bool make);
+  void look_back(const std::string& origin, const std::string& prefix);
 
   Namespace& namespace_;
   const std::string node_;

@@ -73,6 +73,26 @@ TEST(Diode, SenderNeverReadsItsSocketAndListensOnNone) {
   EXPECT_GT(sent, 10u);
 }
 
+TEST(Diode, CarriesSealsThatTheOfficeVerifies) {
+  DiodePairOptions options;
+  options.points = 100;
+  options.plant_more = "[[seal]]\nmatch = [\"acme/**\"]\n";
+  options.office_more = "[[verify]]\nmatch = [\"acme/**\"]\norigin = \"plant-1\"\n";
+  DiodePair pair(std::move(options));
+  ASSERT_TRUE(pair.start()) << pair.logs();
+  ASSERT_TRUE(pair.complete()) << pair.logs();
+  std::istringstream points(pair.office().ask({"read", "acme/**", "--json"}).output);
+  std::size_t verified = 0;
+  for (std::string line; std::getline(points, line);) verified += line.find("\"verified\":\"signed") != std::string::npos;
+  EXPECT_EQ(verified, 100u);
+  pair.office().process().kill();
+  pair.office().process().wait(seconds(5));
+  ASSERT_TRUE(pair.start_office());
+  EXPECT_TRUE(pair.complete()) << pair.logs();
+  pair.rest();
+  EXPECT_TRUE(pair.equal()) << pair.logs();
+}
+
 // As an administrator does it: the new authority is trusted beside the old one, nodes get new certificates, the old one goes.
 TEST(Diode, FollowsCertificatesOfANewAuthorityWithoutARestartOfThePlant) {
   DiodePair pair{{}};

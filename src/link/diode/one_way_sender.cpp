@@ -121,7 +121,7 @@ OneWaySender::OneWaySender(Namespace& ns, unsigned view, OneWaySendOptions optio
 OneWaySender::~OneWaySender() { namespace_.remove_view(view_); }
 
 Result<std::unique_ptr<OneWaySender>> OneWaySender::make(Namespace& ns, OneWaySendOptions options, MonotonicTime now, Waker waker) {
-  const auto view = ns.add_view(options.send, Patterns::everything());
+  const auto view = ns.add_view(options.send, options.send);
   if (!view) return std::unexpected(view.error());
   return std::unique_ptr<OneWaySender>(new OneWaySender(ns, *view, std::move(options), now, std::move(waker)));
 }
